@@ -1,0 +1,1 @@
+//! The contracts of chaos: Fault, World, Target, Undo, Probe, Event; journal, lease, executor.

@@ -1,0 +1,1 @@
+//! Probes that need no platform (http, tcp, process, command, file) and the open-loop prober that asks them.
