@@ -1,3 +1,27 @@
-//! The contracts of chaos: Fault, World, Target, Undo, Probe, Event; journal, lease, executor.
+//! The contracts of `chaos`: what a fault, a probe, a target and a world are; what a run records; how an effect is
+//! journaled, leased and taken back.
+//!
+//! This crate knows no platform. It uses the system only for files, clocks, processes and its own socket.
+//!
+//! Start at [`fault`] for what it takes to add a fault, at [`event`] for what a run leaves behind.
 
+pub mod clock;
+pub mod event;
+pub mod experiment;
+pub mod expression;
+pub mod fault;
 pub mod literal;
+pub mod plan;
+pub mod probe;
+pub mod sample;
+pub mod secret;
+pub mod table;
+pub mod target;
+pub mod value;
+pub mod wire;
+
+pub use fault::{
+    Armed, BoxFuture, Fault, FaultError, InjectionId, Observed, Prepared, Presence, Profile,
+    Reverted, SpecError, UndoJson, World,
+};
+pub use table::{AnyFault, Table};

@@ -1,0 +1,169 @@
+//! What can be harmed: targets, their identity and facets, and the kinds that find them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::fault::{BoxFuture, SpecError};
+
+/// A process that cannot be mistaken for another: its pid and when it started.
+///
+/// A pid alone is reused; together with the start time, in clock ticks since boot, it is not.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub struct ProcessId {
+    /// The pid in the executor's pid namespace.
+    pub pid: i32,
+    /// Field 22 of `/proc/PID/stat`: clock ticks since boot.
+    pub start_ticks: u64,
+}
+
+impl std::fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.pid, self.start_ticks)
+    }
+}
+
+/// The canonical name of one thing, whatever it was found by: `process:123@456`, `file:/srv/m/ranker.bin`.
+///
+/// Two target sets that find the same thing give the same identity, so it is counted once (RULES 25).
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(transparent)]
+pub struct Identity(pub String);
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One resolved thing that can be harmed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// What it is, once and for all.
+    pub identity: Identity,
+    /// What a person calls it: `chaos demo replica --port 8001 (pid 4711)`.
+    pub label: String,
+    /// The place it lives at; `here` for this host.
+    pub place: String,
+    /// Sort key that is the same in the same world: never a pid (RULES 24).
+    pub order: String,
+    /// Is it well right now? Only well members are counted by `leave`.
+    pub healthy: bool,
+    /// When it began to exist, in a unit that only orders (`oldest`, `newest`).
+    pub started: u64,
+    /// The group it belongs to, by kind of group: `zone`, `place`, `node`, `owner`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, String>,
+    /// What a fault can take hold of.
+    pub facets: Facets,
+}
+
+/// The handles that a target offers to faults. Absent means: does not exist, so a fault that needs it is refused.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Facets {
+    /// The process itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessId>,
+    /// The whole tree meant (the process first); just the process where only it is meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tree: Vec<ProcessId>,
+    /// Its control group, as the path inside the hierarchy (`/system.slice/x.service`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
+    /// A file or directory, as this host's executor reaches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// TCP ports it listens on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listening: Vec<u16>,
+}
+
+/// A facet by name, as a fault's profile asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Facet {
+    /// [`Facets::process`].
+    Process,
+    /// [`Facets::cgroup`].
+    Cgroup,
+    /// [`Facets::path`].
+    Path,
+}
+
+impl Facets {
+    /// Does the target offer this handle?
+    #[must_use]
+    pub fn has(&self, facet: Facet) -> bool {
+        match facet {
+            Facet::Process => self.process.is_some(),
+            Facet::Cgroup => self.cgroup.is_some(),
+            Facet::Path => self.path.is_some(),
+        }
+    }
+}
+
+/// Everything a selector finds, healthy or not.
+///
+/// There is no "unknown" inside: a listing that failed or was cut off is an error of the resolving, so that a share
+/// can never be taken of a population that nobody knows.
+pub type Population = Vec<Target>;
+
+/// Why a selector could not be resolved. The plan is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ResolveError {
+    /// What was being looked for, where, and what happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// How a kind of target describes itself.
+#[derive(Debug, Clone)]
+pub struct TargetKindProfile {
+    /// One line: what is found.
+    pub summary: &'static str,
+    /// The example shown in reference and hints, as YAML.
+    pub example: &'static str,
+}
+
+/// One kind of target (`processes`, `files` …), erased: finds members by a selector. Read-only.
+pub trait AnyTargetKind: Send + Sync {
+    /// The word in the file; always plural.
+    fn kind(&self) -> &'static str;
+    /// What it is.
+    fn profile(&self) -> TargetKindProfile;
+    /// The selector's fields.
+    fn schema(&self) -> Schema;
+    /// Errors that need no world, by path.
+    fn check(&self, selector: &Value) -> Vec<SpecError>;
+    /// Finds everything that matches.
+    ///
+    /// `context` holds what the selector may refer to: the run's own id (for `system:`) and sets resolved before.
+    ///
+    /// # Errors
+    /// Whenever the population is not known for certain.
+    fn resolve<'a>(
+        &'a self,
+        selector: &'a Value,
+        context: &'a ResolveContext,
+    ) -> BoxFuture<'a, Result<Population, ResolveError>>;
+}
+
+/// What a selector may refer to.
+#[derive(Debug, Clone, Default)]
+pub struct ResolveContext {
+    /// The run, by whose tag the processes of `system:` are known.
+    pub run: String,
+    /// Sets resolved before this one (for `of`), by name.
+    pub sets: BTreeMap<String, Population>,
+    /// Folder of the experiment file: relative paths start there.
+    pub folder: PathBuf,
+}
