@@ -1,1 +1,9 @@
-//! The coordinator.
+//! The coordinator of `chaos`: reads an experiment, plans it, guards it, runs it, judges it, tells it.
+//!
+//! ```text
+//! experiment  ─parse─▶  plan  ─guard─▶  run  ─record─▶  judge  ─▶  report
+//! ```
+//!
+//! Start at [`cli`], the composition root and the only place that names concrete worlds.
+
+pub mod cli;

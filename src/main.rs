@@ -1,2 +1,5 @@
-//! The program.
-fn main() {}
+//! The program `chaos`: see [`chaos::cli`].
+
+fn main() -> std::process::ExitCode {
+    chaos::cli::main()
+}

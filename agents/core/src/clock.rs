@@ -97,15 +97,9 @@ pub fn boot_id() -> String {
 #[must_use]
 pub fn machine_id() -> String {
     let id = first_line("/etc/machine-id");
-    if id.is_empty() {
-        first_line("/var/lib/dbus/machine-id")
-    } else {
-        id
-    }
+    if id.is_empty() { first_line("/var/lib/dbus/machine-id") } else { id }
 }
 
 fn first_line(path: &str) -> String {
-    std::fs::read_to_string(path)
-        .map(|s| s.trim().to_owned())
-        .unwrap_or_default()
+    std::fs::read_to_string(path).map(|s| s.trim().to_owned()).unwrap_or_default()
 }

@@ -145,10 +145,7 @@ impl Hypothesis {
             && self.during.is_empty()
             && self.recovery.is_none()
             && self.prove.is_none()
-            && self
-                .health
-                .as_ref()
-                .is_none_or(|h| h.false_ready.is_none() && h.false_alarm.is_none())
+            && self.health.as_ref().is_none_or(|h| h.false_ready.is_none() && h.false_alarm.is_none())
     }
 }
 
@@ -261,10 +258,9 @@ impl std::str::FromStr for Metric {
             "longest_outage" => Self::LongestOutage,
             "downtime" => Self::Downtime,
             _ => match text.split_once(" of ") {
-                Some((q, field)) if !field.trim().is_empty() => Self::Field(
-                    Quantile::from_word(q.trim()).ok_or_else(unknown)?,
-                    field.trim().to_owned(),
-                ),
+                Some((q, field)) if !field.trim().is_empty() => {
+                    Self::Field(Quantile::from_word(q.trim()).ok_or_else(unknown)?, field.trim().to_owned())
+                }
                 _ => match Quantile::from_word(text) {
                     Some(Quantile::Min) | None => return Err(unknown()),
                     Some(q) => Self::Latency(q),

@@ -76,48 +76,23 @@ pub trait Fault: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Prepared<Self::Undo>, FaultError>> + Send;
 
     /// Makes our own tagged objects, before the effect. May write its progress nowhere but into them.
-    fn stage(
-        &self,
-        _armed: &Armed<Self::Undo>,
-        _world: &Self::World,
-    ) -> impl Future<Output = Result<(), FaultError>> + Send {
+    fn stage(&self, _armed: &Armed<Self::Undo>, _world: &Self::World) -> impl Future<Output = Result<(), FaultError>> + Send {
         async { Ok(()) }
     }
 
     /// Has the effect.
-    fn inject(
-        &self,
-        armed: Armed<Self::Undo>,
-        world: &Self::World,
-    ) -> impl Future<Output = Result<Observed, FaultError>> + Send;
+    fn inject(&self, armed: Armed<Self::Undo>, world: &Self::World) -> impl Future<Output = Result<Observed, FaultError>> + Send;
 
     /// Changes the strength of a running injection (ramps). Only for fields that the profile lists as rampable.
-    fn adjust(
-        &self,
-        _spec: &Self::Spec,
-        _undo: &Self::Undo,
-        _world: &Self::World,
-    ) -> impl Future<Output = Result<(), FaultError>> + Send {
-        async {
-            Err(FaultError::new(
-                "this fault cannot be adjusted while it acts",
-            ))
-        }
+    fn adjust(&self, _spec: &Self::Spec, _undo: &Self::Undo, _world: &Self::World) -> impl Future<Output = Result<(), FaultError>> + Send {
+        async { Err(FaultError::new("this fault cannot be adjusted while it acts")) }
     }
 
     /// Is the effect there, and did anything meet it?
-    fn inspect(
-        &self,
-        undo: &Self::Undo,
-        view: &<Self::World as World>::View,
-    ) -> impl Future<Output = Result<Presence, FaultError>> + Send;
+    fn inspect(&self, undo: &Self::Undo, view: &<Self::World as World>::View) -> impl Future<Output = Result<Presence, FaultError>> + Send;
 
     /// Takes it back.
-    fn revert(
-        &self,
-        undo: &Self::Undo,
-        world: &Self::World,
-    ) -> impl Future<Output = Result<Reverted, FaultError>> + Send;
+    fn revert(&self, undo: &Self::Undo, world: &Self::World) -> impl Future<Output = Result<Reverted, FaultError>> + Send;
 
     /// The same as shell commands for a person (`chaos recover --print`). Quoted, never run by us.
     fn explain(&self, undo: &Self::Undo) -> Vec<String>;
@@ -141,13 +116,7 @@ pub struct Prepared<U> {
 impl<U> Prepared<U> {
     /// With no claims, notes or bystanders.
     pub fn new(undo: U) -> Self {
-        Self {
-            undo,
-            claims: Vec::new(),
-            notes: Vec::new(),
-            bystanders: Bystanders::default(),
-            grade: None,
-        }
+        Self { undo, claims: Vec::new(), notes: Vec::new(), bystanders: Bystanders::default(), grade: None }
     }
 
     /// Adds a claim.
@@ -175,9 +144,7 @@ pub struct Bystanders {
 }
 
 /// The id of one planned injection, unique within its run: `2.0.1` is step 2, repetition 0, slot 1.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct InjectionId {
     /// The run.
     pub run: String,
@@ -210,18 +177,8 @@ pub struct Armed<U> {
 
 impl<U> Armed<U> {
     /// For the erased layer and the journal; nobody else has the bytes that were fsynced.
-    pub(crate) fn new(
-        id: InjectionId,
-        deadline: Boot,
-        cancel: tokio::sync::watch::Receiver<bool>,
-        undo: U,
-    ) -> Self {
-        Self {
-            id,
-            deadline,
-            cancel,
-            undo,
-        }
+    pub(crate) fn new(id: InjectionId, deadline: Boot, cancel: tokio::sync::watch::Receiver<bool>, undo: U) -> Self {
+        Self { id, deadline, cancel, undo }
     }
 
     /// Which injection this is.
@@ -250,21 +207,11 @@ impl<U> Armed<U> {
 
     /// The same permission around an undo of another type: JSON on one side of the erasure, typed on the other.
     pub(crate) fn with_undo<V>(&self, undo: V) -> Armed<V> {
-        Armed {
-            id: self.id.clone(),
-            deadline: self.deadline,
-            cancel: self.cancel.clone(),
-            undo,
-        }
+        Armed { id: self.id.clone(), deadline: self.deadline, cancel: self.cancel.clone(), undo }
     }
 
     pub(crate) fn map<V>(self, f: impl FnOnce(U) -> V) -> Armed<V> {
-        Armed {
-            id: self.id,
-            deadline: self.deadline,
-            cancel: self.cancel,
-            undo: f(self.undo),
-        }
+        Armed { id: self.id, deadline: self.deadline, cancel: self.cancel, undo: f(self.undo) }
     }
 }
 
@@ -278,9 +225,7 @@ pub struct Observed {
 impl Observed {
     /// With one sentence.
     pub fn note(text: impl Into<String>) -> Self {
-        Self {
-            notes: vec![text.into()],
-        }
+        Self { notes: vec![text.into()] }
     }
 }
 
@@ -294,9 +239,7 @@ pub struct Reverted {
 impl Reverted {
     /// With one sentence.
     pub fn note(text: impl Into<String>) -> Self {
-        Self {
-            notes: vec![text.into()],
-        }
+        Self { notes: vec![text.into()] }
     }
 }
 
@@ -316,31 +259,19 @@ impl Presence {
     /// In place as a whole, and certainly felt.
     #[must_use]
     pub fn whole() -> Self {
-        Self {
-            in_place: InPlace::Whole,
-            met: Met::Unknown,
-            finding: None,
-        }
+        Self { in_place: InPlace::Whole, met: Met::Unknown, finding: None }
     }
 
     /// Nothing there.
     #[must_use]
     pub fn none() -> Self {
-        Self {
-            in_place: InPlace::None,
-            met: Met::Unknown,
-            finding: None,
-        }
+        Self { in_place: InPlace::None, met: Met::Unknown, finding: None }
     }
 
     /// A part of it is there.
     #[must_use]
     pub fn partial(finding: impl Into<String>) -> Self {
-        Self {
-            in_place: InPlace::Partial,
-            met: Met::Unknown,
-            finding: Some(finding.into()),
-        }
+        Self { in_place: InPlace::Partial, met: Met::Unknown, finding: Some(finding.into()) }
     }
 
     /// With what met it.
@@ -420,9 +351,7 @@ pub struct Profile {
 }
 
 /// What feels a fault. Ordered: a wider reach must be allowed in words (RULES 26).
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Reach {
     /// The target alone (a process and, where meant, its tree; a file).
     #[serde(rename = "target")]
@@ -486,9 +415,7 @@ pub enum Persistence {
 }
 
 /// What is promised of one injection, whatever dies (RULES 2).
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Grade {
     /// The effect dies with the executor.
@@ -543,11 +470,7 @@ pub struct SpecError {
 impl SpecError {
     /// An error at a path.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            message: message.into(),
-            hint: None,
-        }
+        Self { path: path.into(), message: message.into(), hint: None }
     }
 
     /// With a hint.
@@ -575,31 +498,18 @@ pub struct FaultError {
 impl FaultError {
     /// A failure.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: None,
-            cancelled: false,
-            gone: false,
-        }
+        Self { message: message.into(), hint: None, cancelled: false, gone: false }
     }
 
     /// Stopped half-way because it was asked to.
     #[must_use]
     pub fn cancelled() -> Self {
-        Self {
-            message: "stopped half-way, as asked".into(),
-            hint: None,
-            cancelled: true,
-            gone: false,
-        }
+        Self { message: "stopped half-way, as asked".into(), hint: None, cancelled: true, gone: false }
     }
 
     /// The target does not exist any more.
     pub fn gone(message: impl Into<String>) -> Self {
-        Self {
-            gone: true,
-            ..Self::new(message)
-        }
+        Self { gone: true, ..Self::new(message) }
     }
 
     /// With what to do about it.

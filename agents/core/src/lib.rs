@@ -21,7 +21,6 @@ pub mod value;
 pub mod wire;
 
 pub use fault::{
-    Armed, BoxFuture, Fault, FaultError, InjectionId, Observed, Prepared, Presence, Profile,
-    Reverted, SpecError, UndoJson, World,
+    Armed, BoxFuture, Fault, FaultError, InjectionId, Observed, Prepared, Presence, Profile, Reverted, SpecError, UndoJson, World,
 };
 pub use table::{AnyFault, Table};

@@ -40,10 +40,7 @@ impl Plan {
     #[must_use]
     pub fn hash(&self) -> String {
         let bytes = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(&bytes)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
+        Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect()
     }
 
     /// The injection of this slot.
@@ -127,8 +124,6 @@ pub struct Never {
 }
 
 /// The id of a run: time-ordered, unique, and fit for a file name and a tag.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct RunId(pub String);

@@ -91,11 +91,7 @@ pub trait Probe: Send + Sync + 'static {
     ///
     /// # Errors
     /// If no question could ever be asked this way.
-    fn open(
-        &self,
-        spec: Self::Spec,
-        asking: &Asking,
-    ) -> impl Future<Output = Result<Self::Client, ProbeError>> + Send;
+    fn open(&self, spec: Self::Spec, asking: &Asking) -> impl Future<Output = Result<Self::Client, ProbeError>> + Send;
 
     /// Asks once. The prober watches the timeout and may drop this future.
     fn ask(client: &Self::Client) -> impl Future<Output = Result<Answer, NoAnswer>> + Send;
@@ -140,11 +136,7 @@ pub trait AnyProbe: Send + Sync {
     /// Errors in a spec, by path.
     fn check(&self, spec: &Value) -> Vec<SpecError>;
     /// See [`Probe::open`].
-    fn open<'a>(
-        &'a self,
-        spec: &'a Value,
-        asking: &'a Asking,
-    ) -> BoxFuture<'a, Result<Arc<dyn AnyClient>, ProbeError>>;
+    fn open<'a>(&'a self, spec: &'a Value, asking: &'a Asking) -> BoxFuture<'a, Result<Arc<dyn AnyClient>, ProbeError>>;
 }
 
 /// An opened probe.
@@ -172,11 +164,7 @@ impl ProbeTable {
     /// If the kind is taken.
     #[must_use]
     pub fn with<P: Probe>(mut self, probe: P) -> Self {
-        assert!(
-            self.get(P::KIND).is_none(),
-            "two probes are called {}",
-            P::KIND
-        );
+        assert!(self.get(P::KIND).is_none(), "two probes are called {}", P::KIND);
         self.probes.push(Box::new(Erased(probe)));
         self
     }
@@ -224,16 +212,10 @@ impl<P: Probe> AnyProbe for Erased<P> {
         }
     }
 
-    fn open<'a>(
-        &'a self,
-        spec: &'a Value,
-        asking: &'a Asking,
-    ) -> BoxFuture<'a, Result<Arc<dyn AnyClient>, ProbeError>> {
+    fn open<'a>(&'a self, spec: &'a Value, asking: &'a Asking) -> BoxFuture<'a, Result<Arc<dyn AnyClient>, ProbeError>> {
         Box::pin(async move {
-            let spec = crate::table::decode_spec::<P::Spec>(spec).map_err(|e| ProbeError {
-                message: format!("{}: {}", P::KIND, e.message),
-                hint: e.hint,
-            })?;
+            let spec = crate::table::decode_spec::<P::Spec>(spec)
+                .map_err(|e| ProbeError { message: format!("{}: {}", P::KIND, e.message), hint: e.hint })?;
             let client = self.0.open(spec, asking).await?;
             Ok(Arc::new(Opened::<P>(client)) as Arc<dyn AnyClient>)
         })

@@ -65,8 +65,7 @@ impl Sample {
     /// When the answer was complete, or the timeout ended.
     #[must_use]
     pub fn done(&self) -> Mono {
-        self.sent()
-            .plus(Duration::from_micros(u64::from(self.took_us)))
+        self.sent().plus(Duration::from_micros(u64::from(self.took_us)))
     }
 
     /// From the due time to done.
@@ -106,12 +105,7 @@ impl Serialize for Sample {
 impl<'de> Deserialize<'de> for Sample {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let (due, lag_us, took_us, code) = <(Mono, u32, u32, u16)>::deserialize(d)?;
-        Ok(Self {
-            due,
-            lag_us,
-            took_us,
-            outcome: Outcome::from_code(code),
-        })
+        Ok(Self { due, lag_us, took_us, outcome: Outcome::from_code(code) })
     }
 }
 
@@ -178,10 +172,7 @@ impl Series {
             let mine = match self.fields.iter_mut().position(|c| c.field == column.field) {
                 Some(i) => &mut self.fields[i],
                 None => {
-                    self.fields.push(FieldColumn {
-                        field: column.field.clone(),
-                        values: vec![None; before],
-                    });
+                    self.fields.push(FieldColumn { field: column.field.clone(), values: vec![None; before] });
                     self.fields.last_mut().expect("just pushed")
                 }
             };
@@ -198,8 +189,7 @@ impl Series {
         if self.samples.is_sorted_by_key(|s| s.due) {
             return;
         }
-        let mut order: Vec<u32> =
-            (0..u32::try_from(self.samples.len()).unwrap_or(u32::MAX)).collect();
+        let mut order: Vec<u32> = (0..u32::try_from(self.samples.len()).unwrap_or(u32::MAX)).collect();
         order.sort_by_key(|&i| self.samples[i as usize].due);
         for column in &mut self.fields {
             column.values = order.iter().map(|&i| column.values[i as usize]).collect();
@@ -223,19 +213,8 @@ mod tests {
     #[test]
     fn a_sample_is_24_bytes_and_survives_json() {
         assert!(size_of::<Sample>() <= 24);
-        for outcome in [
-            Outcome::Good,
-            Outcome::Bad(0),
-            Outcome::Bad(700),
-            Outcome::TimedOut,
-            Outcome::Shed,
-        ] {
-            let s = Sample {
-                due: Mono(12),
-                lag_us: 3,
-                took_us: 4,
-                outcome,
-            };
+        for outcome in [Outcome::Good, Outcome::Bad(0), Outcome::Bad(700), Outcome::TimedOut, Outcome::Shed] {
+            let s = Sample { due: Mono(12), lag_us: 3, took_us: 4, outcome };
             let text = serde_json::to_string(&s).unwrap();
             assert_eq!(serde_json::from_str::<Sample>(&text).unwrap(), s);
         }
@@ -243,22 +222,14 @@ mod tests {
 
     #[test]
     fn sorting_keeps_columns_with_their_samples() {
-        let row = |due| Sample {
-            due: Mono(due),
-            lag_us: 0,
-            took_us: 1,
-            outcome: Outcome::Good,
-        };
+        let row = |due| Sample { due: Mono(due), lag_us: 0, took_us: 1, outcome: Outcome::Good };
         let mut series = Series::default();
         series.push(&SampleBatch {
             hypothesis: 0,
             asked: Asked::Users,
             rows: vec![row(3), row(1)],
             reasons: vec![],
-            values: vec![FieldColumn {
-                field: "ready".into(),
-                values: vec![Some(3.0), Some(1.0)],
-            }],
+            values: vec![FieldColumn { field: "ready".into(), values: vec![Some(3.0), Some(1.0)] }],
         });
         series.sort();
         assert_eq!(series.fields[0].values, [Some(1.0), Some(3.0)]);

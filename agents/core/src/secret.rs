@@ -49,9 +49,7 @@ impl Secrets {
                 continue;
             }
             out.push_str(before);
-            let known = from[2..]
-                .find(')')
-                .and_then(|end| Some((end, self.0.get(&from[2..2 + end])?)));
+            let known = from[2..].find(')').and_then(|end| Some((end, self.0.get(&from[2..2 + end])?)));
             match known {
                 Some((end, value)) => {
                     out.push_str(value);
@@ -73,11 +71,7 @@ impl Secrets {
         match value {
             Value::String(s) => Value::String(self.fill(s)),
             Value::Array(items) => items.iter().map(|v| self.fill_value(v)).collect(),
-            Value::Object(map) => map
-                .iter()
-                .map(|(k, v)| (k.clone(), self.fill_value(v)))
-                .collect::<serde_json::Map<_, _>>()
-                .into(),
+            Value::Object(map) => map.iter().map(|(k, v)| (k.clone(), self.fill_value(v))).collect::<serde_json::Map<_, _>>().into(),
             other => other.clone(),
         }
     }

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::fault::{
-    Armed, BoxFuture, Fault, FaultError, InjectionId, Observed, Prepared, Presence, Profile,
-    Reversibility, Reverted, SpecError, UndoJson, World,
+    Armed, BoxFuture, Fault, FaultError, InjectionId, Observed, Prepared, Presence, Profile, Reversibility, Reverted, SpecError, UndoJson,
+    World,
 };
 use crate::target::Target;
 
@@ -41,11 +41,7 @@ pub trait AnyFault: Send + Sync {
     /// See [`Fault::inject`].
     fn inject<'a>(&'a self, armed: Armed<UndoJson>) -> BoxFuture<'a, Result<Observed, FaultError>>;
     /// See [`Fault::adjust`].
-    fn adjust<'a>(
-        &'a self,
-        spec: &'a Value,
-        undo: &'a UndoJson,
-    ) -> BoxFuture<'a, Result<(), FaultError>>;
+    fn adjust<'a>(&'a self, spec: &'a Value, undo: &'a UndoJson) -> BoxFuture<'a, Result<(), FaultError>>;
     /// See [`Fault::inspect`].
     fn inspect<'a>(&'a self, undo: &'a UndoJson) -> BoxFuture<'a, Result<Presence, FaultError>>;
     /// See [`Fault::revert`].
@@ -73,25 +69,15 @@ impl Table {
     /// If the kind is taken: two faults of one name are a defect, found by the first test that builds the table.
     #[must_use]
     pub fn with<F: Fault>(mut self, fault: F, world: &Arc<F::World>) -> Self {
-        assert!(
-            self.get(F::KIND).is_none(),
-            "two faults are called {}",
-            F::KIND
-        );
-        self.faults.push(Box::new(Bound {
-            fault,
-            world: Arc::clone(world),
-        }));
+        assert!(self.get(F::KIND).is_none(), "two faults are called {}", F::KIND);
+        self.faults.push(Box::new(Bound { fault, world: Arc::clone(world) }));
         self
     }
 
     /// The fault of this name.
     #[must_use]
     pub fn get(&self, kind: &str) -> Option<&dyn AnyFault> {
-        self.faults
-            .iter()
-            .map(AsRef::as_ref)
-            .find(|f| f.kind() == kind)
+        self.faults.iter().map(AsRef::as_ref).find(|f| f.kind() == kind)
     }
 
     /// All of them, in the order added.
@@ -133,9 +119,7 @@ impl<F: Fault> AnyFault for Bound<F> {
     }
 
     fn reversibility(&self, spec: &Value) -> Reversibility {
-        decode_spec::<F::Spec>(spec).map_or(Reversibility::Irreversible, |s| {
-            self.fault.reversibility(&s)
-        })
+        decode_spec::<F::Spec>(spec).map_or(Reversibility::Irreversible, |s| self.fault.reversibility(&s))
     }
 
     fn prepare<'a>(
@@ -145,20 +129,10 @@ impl<F: Fault> AnyFault for Bound<F> {
         id: &'a InjectionId,
     ) -> BoxFuture<'a, Result<Prepared<UndoJson>, FaultError>> {
         Box::pin(async move {
-            let spec = decode_spec::<F::Spec>(spec)
-                .map_err(|e| FaultError::new(format!("{}: {}", F::KIND, e.message)))?;
-            let p = self
-                .fault
-                .prepare(&spec, target, id, self.world.view())
-                .await?;
+            let spec = decode_spec::<F::Spec>(spec).map_err(|e| FaultError::new(format!("{}: {}", F::KIND, e.message)))?;
+            let p = self.fault.prepare(&spec, target, id, self.world.view()).await?;
             let undo = encode(F::KIND, &p.undo)?;
-            Ok(Prepared {
-                undo,
-                claims: p.claims,
-                notes: p.notes,
-                bystanders: p.bystanders,
-                grade: p.grade,
-            })
+            Ok(Prepared { undo, claims: p.claims, notes: p.notes, bystanders: p.bystanders, grade: p.grade })
         })
     }
 
@@ -176,11 +150,7 @@ impl<F: Fault> AnyFault for Bound<F> {
         })
     }
 
-    fn adjust<'a>(
-        &'a self,
-        spec: &'a Value,
-        undo: &'a UndoJson,
-    ) -> BoxFuture<'a, Result<(), FaultError>> {
+    fn adjust<'a>(&'a self, spec: &'a Value, undo: &'a UndoJson) -> BoxFuture<'a, Result<(), FaultError>> {
         Box::pin(async move {
             let spec = decode_spec::<F::Spec>(spec).map_err(|e| FaultError::new(e.message))?;
             let undo = decode_undo::<F::Undo>(F::KIND, undo)?;
@@ -213,21 +183,16 @@ impl<F: Fault> AnyFault for Bound<F> {
 pub(crate) fn decode_spec<T: DeserializeOwned>(spec: &Value) -> Result<T, SpecError> {
     serde_path_to_error::deserialize(spec).map_err(|e| {
         let path = e.path().to_string();
-        SpecError::new(
-            if path == "." { String::new() } else { path },
-            e.into_inner().to_string(),
-        )
+        SpecError::new(if path == "." { String::new() } else { path }, e.into_inner().to_string())
     })
 }
 
 fn decode_undo<T: DeserializeOwned>(kind: &str, undo: &UndoJson) -> Result<T, FaultError> {
     T::deserialize(undo).map_err(|e| {
-        FaultError::new(format!("read the undo of {kind}: {e}"))
-            .hint("was it written by a newer chaos? recover with that version")
+        FaultError::new(format!("read the undo of {kind}: {e}")).hint("was it written by a newer chaos? recover with that version")
     })
 }
 
 fn encode<T: Serialize>(kind: &str, undo: &T) -> Result<UndoJson, FaultError> {
-    serde_json::to_value(undo)
-        .map_err(|e| FaultError::new(format!("write down the undo of {kind}: {e}")))
+    serde_json::to_value(undo).map_err(|e| FaultError::new(format!("write down the undo of {kind}: {e}")))
 }

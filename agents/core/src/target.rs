@@ -12,9 +12,7 @@ use crate::fault::{BoxFuture, SpecError};
 /// A process that cannot be mistaken for another: its pid and when it started.
 ///
 /// A pid alone is reused; together with the start time, in clock ticks since boot, it is not.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessId {
     /// The pid in the executor's pid namespace.
     pub pid: i32,
@@ -31,9 +29,7 @@ impl std::fmt::Display for ProcessId {
 /// The canonical name of one thing, whatever it was found by: `process:123@456`, `file:/srv/m/ranker.bin`.
 ///
 /// Two target sets that find the same thing give the same identity, so it is counted once (RULES 25).
-#[derive(
-    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Identity(pub String);
 
@@ -150,11 +146,7 @@ pub trait AnyTargetKind: Send + Sync {
     ///
     /// # Errors
     /// Whenever the population is not known for certain.
-    fn resolve<'a>(
-        &'a self,
-        selector: &'a Value,
-        context: &'a ResolveContext,
-    ) -> BoxFuture<'a, Result<Population, ResolveError>>;
+    fn resolve<'a>(&'a self, selector: &'a Value, context: &'a ResolveContext) -> BoxFuture<'a, Result<Population, ResolveError>>;
 }
 
 /// What a selector may refer to.

@@ -51,10 +51,7 @@ impl FieldValue {
         match self {
             Self::Number(n) => Some(*n),
             Self::Duration(d) => Some(d.as_secs_f64()),
-            #[allow(
-                clippy::cast_precision_loss,
-                reason = "sizes above 2^53 bytes do not occur"
-            )]
+            #[allow(clippy::cast_precision_loss, reason = "sizes above 2^53 bytes do not occur")]
             Self::Size(bytes) => Some(*bytes as f64),
             Self::Any(json) => json.as_f64(),
             Self::Bool(_) | Self::Text(_) => None,

@@ -33,53 +33,31 @@ impl FromStr for Address {
     type Err = LiteralError;
 
     fn from_str(text: &str) -> Result<Self, LiteralError> {
-        let unclear = || {
-            LiteralError::new(
-                format!("`{text}` is not an address"),
-                "for example `127.0.0.1:8080` or `store:6379`",
-            )
-        };
+        let unclear = || LiteralError::new(format!("`{text}` is not an address"), "for example `127.0.0.1:8080` or `store:6379`");
         if let Some((_, rest)) = text.split_once("://") {
-            return Err(LiteralError::new(
-                "an address is a host and a port, not a URL",
-                format!("`{}`", rest.trim_end_matches('/')),
-            ));
+            return Err(LiteralError::new("an address is a host and a port, not a URL", format!("`{}`", rest.trim_end_matches('/'))));
         }
-        let (host, port_text) = text.rsplit_once(':').ok_or_else(|| {
-            LiteralError::new("an address needs its port", format!("`{text}:8080`"))
-        })?;
+        let (host, port_text) =
+            text.rsplit_once(':').ok_or_else(|| LiteralError::new("an address needs its port", format!("`{text}:8080`")))?;
         if let Some(inner) = host.strip_prefix('[') {
             let inner = inner.strip_suffix(']').ok_or_else(unclear)?;
             inner.parse::<Ipv6Addr>().map_err(|_| unclear())?;
-            return Ok(Self {
-                host: inner.into(),
-                port: port(port_text)?,
-            });
+            return Ok(Self { host: inner.into(), port: port(port_text)? });
         }
         if host.contains(':') {
-            return Err(LiteralError::new(
-                "an IPv6 address stands in brackets",
-                "\"[::1]:8080\", in quotes",
-            ));
+            return Err(LiteralError::new("an IPv6 address stands in brackets", "\"[::1]:8080\", in quotes"));
         }
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         if host.is_empty() || host.len() > 253 || !host.chars().all(fits) {
             return Err(unclear());
         }
-        Ok(Self {
-            host: host.into(),
-            port: port(port_text)?,
-        })
+        Ok(Self { host: host.into(), port: port(port_text)? })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
+        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
     }
 }
 

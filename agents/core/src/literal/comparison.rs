@@ -24,13 +24,7 @@ pub enum Operator {
 
 impl Operator {
     /// All of them, the longer texts first.
-    const ALL: [Self; 5] = [
-        Self::AtLeast,
-        Self::AtMost,
-        Self::Equal,
-        Self::Above,
-        Self::Below,
-    ];
+    const ALL: [Self; 5] = [Self::AtLeast, Self::AtMost, Self::Equal, Self::Above, Self::Below];
 
     /// Does `value` stand in this relation to `operand`? What cannot be compared does not.
     #[must_use]
@@ -109,9 +103,7 @@ impl FromStr for Operand {
             return text.parse().map(Self::Percent);
         }
         if decimal::is_number(text) {
-            let number = text.parse().map_err(|_| {
-                LiteralError::new(format!("`{text}` is not a number"), "for example `3`")
-            })?;
+            let number = text.parse().map_err(|_| LiteralError::new(format!("`{text}` is not a number"), "for example `3`"))?;
             return Ok(Self::Number(number));
         }
         if let Ok(duration) = text.parse() {
@@ -164,18 +156,13 @@ impl FromStr for Comparison {
 
     fn from_str(text: &str) -> Result<Self, LiteralError> {
         let text = text.trim();
-        let operator = Operator::ALL
-            .into_iter()
-            .find(|operator| text.starts_with(operator.as_str()));
+        let operator = Operator::ALL.into_iter().find(|operator| text.starts_with(operator.as_str()));
         let Some(operator) = operator else {
             let hint = match text.parse::<Operand>() {
                 Ok(operand) => format!("`\">= {operand}\"` or `<= {operand}`"),
                 Err(_) => "for example `\">= 99%\"` or `<= 250ms`".into(),
             };
-            return Err(LiteralError::new(
-                "a comparison begins with >=, <=, >, < or ==",
-                hint,
-            ));
+            return Err(LiteralError::new("a comparison begins with >=, <=, >, < or ==", hint));
         };
         let operand = text[operator.as_str().len()..].trim_start().parse()?;
         Ok(Self { operator, operand })

@@ -16,18 +16,11 @@ impl Decimal {
             None => (text, ""),
         };
         let only_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty()
-            || whole.len() + fraction.len() > 24
-            || !only_digits(whole)
-            || !only_digits(fraction)
-        {
+        if whole.is_empty() || whole.len() + fraction.len() > 24 || !only_digits(whole) || !only_digits(fraction) {
             return None;
         }
         let digits = format!("{whole}{fraction}").parse().ok()?;
-        Some(Self {
-            digits,
-            places: u32::try_from(fraction.len()).ok()?,
-        })
+        Some(Self { digits, places: u32::try_from(fraction.len()).ok()? })
     }
 
     /// The number times `unit`, when that is a whole number that fits.
@@ -40,9 +33,7 @@ impl Decimal {
 
 /// Splits `12.5 kB` into the number and what follows it, without spaces between.
 pub(super) fn split_number(text: &str) -> (&str, &str) {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     (&text[..end], text[end..].trim_start_matches(' '))
 }
 

@@ -7,14 +7,8 @@ use super::LiteralError;
 use super::decimal::{self, Decimal};
 use super::serial::literal;
 
-const NANOS: [(&str, u128); 6] = [
-    ("d", 86_400_000_000_000),
-    ("h", 3_600_000_000_000),
-    ("m", 60_000_000_000),
-    ("s", 1_000_000_000),
-    ("ms", 1_000_000),
-    ("us", 1_000),
-];
+const NANOS: [(&str, u128); 6] =
+    [("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)];
 
 /// How long: `250us`, `20ms`, `1.5s`, `2m`, `1h30m`, `1d`. Parts in falling order; never negative; at most 30 days when read from text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -71,31 +65,19 @@ impl FromStr for Duration {
             return Err(without_unit(text));
         }
         if text.starts_with('-') && text.len() > 1 {
-            return Err(LiteralError::new(
-                "a duration is never negative",
-                "for example `200ms`",
-            ));
+            return Err(LiteralError::new("a duration is never negative", "for example `200ms`"));
         }
         let nanos = sum_of_parts(text)?;
         let longest = Self::MAX.0.as_nanos();
         match u64::try_from(nanos) {
-            Ok(nanos) if u128::from(nanos) <= longest => {
-                Ok(Self(std::time::Duration::from_nanos(nanos)))
-            }
-            _ => Err(LiteralError::new(
-                "a duration is at most 30d",
-                "for example `30m`",
-            )),
+            Ok(nanos) if u128::from(nanos) <= longest => Ok(Self(std::time::Duration::from_nanos(nanos))),
+            _ => Err(LiteralError::new("a duration is at most 30d", "for example `30m`")),
         }
     }
 }
 
 fn without_unit(text: &str) -> LiteralError {
-    let hint = if text == "0" {
-        "`0s`".to_owned()
-    } else {
-        format!("`{text}ms` or `{text}s`")
-    };
+    let hint = if text == "0" { "`0s`".to_owned() } else { format!("`{text}ms` or `{text}s`") };
     LiteralError::new("a duration needs its unit", hint)
 }
 
@@ -103,38 +85,21 @@ fn sum_of_parts(text: &str) -> Result<u128, LiteralError> {
     let mut rest = text;
     let mut sum: u128 = 0;
     let mut coarsest_left = 0;
-    let unclear = || {
-        LiteralError::new(
-            format!("`{text}` is not a duration"),
-            "for example `200ms`, `1.5s`, `2m` or `1h30m`",
-        )
-    };
+    let unclear = || LiteralError::new(format!("`{text}` is not a duration"), "for example `200ms`, `1.5s`, `2m` or `1h30m`");
     if text.is_empty() {
         return Err(unclear());
     }
     while !rest.is_empty() {
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or_else(unclear)?;
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(unclear)?;
         let number = Decimal::parse(&rest[..end]).ok_or_else(unclear)?;
-        let unit_end = rest[end..]
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .map_or(rest.len(), |at| end + at);
+        let unit_end = rest[end..].find(|c: char| !c.is_ascii_alphabetic()).map_or(rest.len(), |at| end + at);
         let unit = &rest[end..unit_end];
-        let at = NANOS
-            .iter()
-            .position(|(name, _)| *name == unit)
-            .ok_or_else(|| unknown_unit(text, unit))?;
+        let at = NANOS.iter().position(|(name, _)| *name == unit).ok_or_else(|| unknown_unit(text, unit))?;
         if at < coarsest_left {
-            return Err(LiteralError::new(
-                "the parts of a duration fall from large to small",
-                "for example `1h30m`",
-            ));
+            return Err(LiteralError::new("the parts of a duration fall from large to small", "for example `1h30m`"));
         }
         coarsest_left = at + 1;
-        let nanos = number.times(NANOS[at].1).ok_or_else(|| {
-            LiteralError::new("a duration is whole nanoseconds", "for example `0.5us`")
-        })?;
+        let nanos = number.times(NANOS[at].1).ok_or_else(|| LiteralError::new("a duration is whole nanoseconds", "for example `0.5us`"))?;
         sum = sum.saturating_add(nanos);
         rest = &rest[unit_end..];
     }
@@ -150,16 +115,10 @@ fn unknown_unit(text: &str, unit: &str) -> LiteralError {
         "day" | "days" => "d",
         "usec" | "micros" | "microseconds" => "us",
         _ => {
-            return LiteralError::new(
-                format!("`{text}` is not a duration"),
-                "for example `200ms`, `1.5s`, `2m` or `1h30m`",
-            );
+            return LiteralError::new(format!("`{text}` is not a duration"), "for example `200ms`, `1.5s`, `2m` or `1h30m`");
         }
     };
-    LiteralError::new(
-        format!("a duration has no unit `{unit}`"),
-        format!("write `{meant}`: us, ms, s, m, h or d"),
-    )
+    LiteralError::new(format!("a duration has no unit `{unit}`"), format!("write `{meant}`: us, ms, s, m, h or d"))
 }
 
 impl fmt::Display for Duration {

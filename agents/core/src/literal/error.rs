@@ -17,10 +17,7 @@ pub struct LiteralError {
 impl LiteralError {
     /// An error with a hint.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: Some(hint.into()),
-        }
+        Self { message: message.into(), hint: Some(hint.into()) }
     }
 
     /// The error as one text, from which [`LiteralError::decode`] gets both parts back. serde carries errors as text only.
@@ -42,14 +39,8 @@ impl LiteralError {
     #[must_use]
     pub fn decode(text: &str) -> Self {
         match text.split_once(SEPARATOR) {
-            Some((message, hint)) => Self {
-                message: message.into(),
-                hint: Some(without_json_position(hint).into()),
-            },
-            None => Self {
-                message: text.into(),
-                hint: None,
-            },
+            Some((message, hint)) => Self { message: message.into(), hint: Some(without_json_position(hint).into()) },
+            None => Self { message: text.into(), hint: None },
         }
     }
 }

@@ -24,18 +24,9 @@ impl FromStr for Name {
         let within = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.');
         let rule = "a letter, then letters, digits, spaces, `-`, `_` or `.`";
         if text.chars().count() > LONGEST {
-            Err(LiteralError::new(
-                format!("a name has at most {LONGEST} characters"),
-                rule,
-            ))
-        } else if !text.starts_with(char::is_alphabetic)
-            || text.ends_with(' ')
-            || !text.chars().all(within)
-        {
-            Err(LiteralError::new(
-                format!("`{}` is not a name", text.escape_debug()),
-                rule,
-            ))
+            Err(LiteralError::new(format!("a name has at most {LONGEST} characters"), rule))
+        } else if !text.starts_with(char::is_alphabetic) || text.ends_with(' ') || !text.chars().all(within) {
+            Err(LiteralError::new(format!("`{}` is not a name", text.escape_debug()), rule))
         } else {
             Ok(Self(text.into()))
         }
@@ -46,29 +37,14 @@ impl FromStr for Slug {
     type Err = LiteralError;
 
     fn from_str(text: &str) -> Result<Self, LiteralError> {
-        let within =
-            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        let within = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
         if text.len() > LONGEST {
-            return Err(LiteralError::new(
-                format!("a slug has at most {LONGEST} characters"),
-                "for example `frozen-replica`",
-            ));
+            return Err(LiteralError::new(format!("a slug has at most {LONGEST} characters"), "for example `frozen-replica`"));
         }
         if text.is_empty() || !text.chars().all(within) {
-            let slug: String = text
-                .to_lowercase()
-                .chars()
-                .map(|c| if within(c) { c } else { '-' })
-                .collect();
-            let hint = if slug.is_empty() {
-                "for example `frozen-replica`".into()
-            } else {
-                format!("a-z, 0-9, - and _: `{slug}`")
-            };
-            return Err(LiteralError::new(
-                format!("`{}` is not a slug", text.escape_debug()),
-                hint,
-            ));
+            let slug: String = text.to_lowercase().chars().map(|c| if within(c) { c } else { '-' }).collect();
+            let hint = if slug.is_empty() { "for example `frozen-replica`".into() } else { format!("a-z, 0-9, - and _: `{slug}`") };
+            return Err(LiteralError::new(format!("`{}` is not a slug", text.escape_debug()), hint));
         }
         Ok(Self(text.into()))
     }
@@ -126,10 +102,4 @@ literal!(
     ["ranking answers", "replicas"],
     "A name: a letter, then letters, digits, spaces, `-`, `_` or `.`; at most 64."
 );
-literal!(
-    Slug,
-    "slug",
-    r"^[a-z0-9_-]{1,64}$",
-    ["frozen-replica"],
-    "A slug: a-z, 0-9, - and _; at most 64."
-);
+literal!(Slug, "slug", r"^[a-z0-9_-]{1,64}$", ["frozen-replica"], "A slug: a-z, 0-9, - and _; at most 64.");

@@ -60,10 +60,7 @@ impl FromStr for Pattern {
 
     fn from_str(text: &str) -> Result<Self, LiteralError> {
         if text.is_empty() {
-            return Err(LiteralError::new(
-                "an empty pattern fits nothing",
-                "for example `model-server *`",
-            ));
+            return Err(LiteralError::new("an empty pattern fits nothing", "for example `model-server *`"));
         }
         Ok(Self(text.into()))
     }

@@ -22,11 +22,7 @@ impl Percent {
     /// A whole number of percent; more than 100 is 100.
     #[must_use]
     pub const fn whole(percent: u8) -> Self {
-        if percent >= 100 {
-            Self::HUNDRED
-        } else {
-            Self(percent as u32 * (WHOLE / 100))
-        }
+        if percent >= 100 { Self::HUNDRED } else { Self(percent as u32 * (WHOLE / 100)) }
     }
 
     /// The share as a number from 0 to 1.
@@ -54,40 +50,21 @@ impl FromStr for Percent {
 
     fn from_str(text: &str) -> Result<Self, LiteralError> {
         let Some(number) = text.strip_suffix('%') else {
-            let hint = if decimal::is_number(text) {
-                format!("`{text}%`")
-            } else {
-                "for example `34%`".into()
-            };
-            let message = if decimal::is_number(text) {
-                "a percentage needs its unit".to_owned()
-            } else {
-                format!("`{text}` is not a percentage")
-            };
+            let hint = if decimal::is_number(text) { format!("`{text}%`") } else { "for example `34%`".into() };
+            let message =
+                if decimal::is_number(text) { "a percentage needs its unit".to_owned() } else { format!("`{text}` is not a percentage") };
             return Err(LiteralError::new(message, hint));
         };
         let number = number.trim_end_matches(' ');
         if number.starts_with('-') {
-            return Err(LiteralError::new(
-                "a percentage is never negative",
-                "from `0%` to `100%`",
-            ));
+            return Err(LiteralError::new("a percentage is never negative", "from `0%` to `100%`"));
         }
-        let exact = Decimal::parse(number).ok_or_else(|| {
-            LiteralError::new(format!("`{text}` is not a percentage"), "for example `34%`")
-        })?;
+        let exact =
+            Decimal::parse(number).ok_or_else(|| LiteralError::new(format!("`{text}` is not a percentage"), "for example `34%`"))?;
         match exact.times(u128::from(WHOLE / 100)) {
-            Some(parts) if parts <= u128::from(WHOLE) => {
-                Ok(Self(u32::try_from(parts).unwrap_or(WHOLE)))
-            }
-            Some(_) => Err(LiteralError::new(
-                "a percentage is at most 100%",
-                "from `0%` to `100%`",
-            )),
-            None => Err(LiteralError::new(
-                "a percentage has at most seven decimals",
-                "for example `99.95%`",
-            )),
+            Some(parts) if parts <= u128::from(WHOLE) => Ok(Self(u32::try_from(parts).unwrap_or(WHOLE))),
+            Some(_) => Err(LiteralError::new("a percentage is at most 100%", "from `0%` to `100%`")),
+            None => Err(LiteralError::new("a percentage has at most seven decimals", "for example `99.95%`")),
         }
     }
 }

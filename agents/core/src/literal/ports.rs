@@ -28,10 +28,7 @@ impl FromStr for Ports {
     type Err = LiteralError;
 
     fn from_str(text: &str) -> Result<Self, LiteralError> {
-        text.split(',')
-            .map(|part| range(part.trim()))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        text.split(',').map(|part| range(part.trim())).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -41,30 +38,20 @@ fn range(text: &str) -> Result<RangeInclusive<u16>, LiteralError> {
         None => (port(text)?, port(text)?),
     };
     if first > last {
-        return Err(LiteralError::new(
-            format!("`{text}` runs backwards"),
-            format!("`{last}-{first}`"),
-        ));
+        return Err(LiteralError::new(format!("`{text}` runs backwards"), format!("`{last}-{first}`")));
     }
     Ok(first..=last)
 }
 
 /// One port: 1 to 65535.
 pub(super) fn port(text: &str) -> Result<u16, LiteralError> {
-    let digits =
-        !text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits {
-        return Err(LiteralError::new(
-            format!("`{text}` is not a port"),
-            "for example `6379`, `8001-8003` or `80, 443`",
-        ));
+        return Err(LiteralError::new(format!("`{text}` is not a port"), "for example `6379`, `8001-8003` or `80, 443`"));
     }
     match text.parse::<u16>() {
         Ok(port) if port > 0 => Ok(port),
-        _ => Err(LiteralError::new(
-            format!("there is no port {text}"),
-            "ports are 1 to 65535",
-        )),
+        _ => Err(LiteralError::new(format!("there is no port {text}"), "ports are 1 to 65535")),
     }
 }
 

@@ -8,12 +8,7 @@ use super::decimal::{self, Decimal};
 use super::serial::literal;
 use super::size;
 
-const BITS: [(&str, u64); 4] = [
-    ("Gbit", 1_000_000_000),
-    ("Mbit", 1_000_000),
-    ("kbit", 1_000),
-    ("bit", 1),
-];
+const BITS: [(&str, u64); 4] = [("Gbit", 1_000_000_000), ("Mbit", 1_000_000), ("kbit", 1_000), ("bit", 1)];
 
 /// The time in which events are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,18 +75,10 @@ impl FromStr for Rate {
     type Err = LiteralError;
 
     fn from_str(text: &str) -> Result<Self, LiteralError> {
-        let unclear = || {
-            LiteralError::new(
-                format!("`{text}` is not a rate"),
-                "for example `50 kB/s`, `8 Mbit/s`, `200/s` or `30/m`",
-            )
-        };
+        let unclear = || LiteralError::new(format!("`{text}` is not a rate"), "for example `50 kB/s`, `8 Mbit/s`, `200/s` or `30/m`");
         let (amount, period) = text.split_once('/').ok_or_else(|| {
             if decimal::is_number(text) {
-                LiteralError::new(
-                    "a rate needs its unit",
-                    format!("`{text}/s` or `{text} kB/s`"),
-                )
+                LiteralError::new("a rate needs its unit", format!("`{text}/s` or `{text} kB/s`"))
             } else {
                 unclear()
             }
@@ -105,34 +92,16 @@ impl FromStr for Rate {
         let (number, unit) = decimal::split_number(amount.trim_end());
         let number = Decimal::parse(number).ok_or_else(unclear)?;
         let whole = |factor: u64| {
-            let product = number
-                .times(u128::from(factor))
-                .and_then(|value| u64::try_from(value).ok());
-            product.ok_or_else(|| {
-                LiteralError::new(
-                    "a rate is a whole number of bytes, bits or events",
-                    "for example `30/m`",
-                )
-            })
+            let product = number.times(u128::from(factor)).and_then(|value| u64::try_from(value).ok());
+            product.ok_or_else(|| LiteralError::new("a rate is a whole number of bytes, bits or events", "for example `30/m`"))
         };
         if unit.is_empty() {
-            return Ok(Self::Events {
-                count: whole(1)?,
-                per,
-            });
+            return Ok(Self::Events { count: whole(1)?, per });
         }
         if per != Period::Second {
-            return Err(LiteralError::new(
-                "bytes and bits are counted by the second",
-                format!("`{amount}/s`"),
-            ));
+            return Err(LiteralError::new("bytes and bits are counted by the second", format!("`{amount}/s`")));
         }
-        let found = |units: &[(&str, u64)]| {
-            units
-                .iter()
-                .find(|(name, _)| *name == unit)
-                .map(|(_, factor)| *factor)
-        };
+        let found = |units: &[(&str, u64)]| units.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
         match (found(&size::UNITS), found(&BITS)) {
             (Some(factor), _) => Ok(Self::Bytes(whole(factor)?)),
             (None, Some(factor)) => Ok(Self::Bits(whole(factor)?)),

@@ -23,8 +23,7 @@ where
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-            text.parse()
-                .map_err(|error: LiteralError| E::custom(error.encode()))
+            text.parse().map_err(|error: LiteralError| E::custom(error.encode()))
         }
 
         fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {

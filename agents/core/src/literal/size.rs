@@ -42,46 +42,29 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, LiteralError> {
         if text.starts_with('-') && text.len() > 1 {
-            return Err(LiteralError::new(
-                "a size is never negative",
-                "for example `64 KiB`",
-            ));
+            return Err(LiteralError::new("a size is never negative", "for example `64 KiB`"));
         }
         let (number, unit) = decimal::split_number(text);
-        let number = Decimal::parse(number).ok_or_else(|| {
-            LiteralError::new(
-                format!("`{text}` is not a size"),
-                "for example `512 B`, `4 kB` or `64 KiB`",
-            )
-        })?;
+        let number = Decimal::parse(number)
+            .ok_or_else(|| LiteralError::new(format!("`{text}` is not a size"), "for example `512 B`, `4 kB` or `64 KiB`"))?;
         let Some((_, unit)) = UNITS.iter().find(|(name, _)| *name == unit) else {
             return Err(unknown_unit(text, unit));
         };
-        let bytes = number
-            .times(u128::from(*unit))
-            .ok_or_else(|| LiteralError::new("a size is whole bytes", "for example `512 B`"))?;
-        u64::try_from(bytes).map(Self).map_err(|_| {
-            LiteralError::new("a size is at most 16 million TB", "for example `2 GiB`")
-        })
+        let bytes = number.times(u128::from(*unit)).ok_or_else(|| LiteralError::new("a size is whole bytes", "for example `512 B`"))?;
+        u64::try_from(bytes).map(Self).map_err(|_| LiteralError::new("a size is at most 16 million TB", "for example `2 GiB`"))
     }
 }
 
 fn unknown_unit(text: &str, unit: &str) -> LiteralError {
     let number = text[..text.len() - unit.len()].trim_end();
     match unit {
-        "" => LiteralError::new(
-            "a size needs its unit",
-            format!("`{number} B`, `{number} kB` or `{number} KiB`"),
-        ),
+        "" => LiteralError::new("a size needs its unit", format!("`{number} B`, `{number} kB` or `{number} KiB`")),
         "K" | "k" | "KB" | "kb" | "Kb" => ambiguous(number, unit, "kB", "KiB"),
         "M" | "m" | "mb" | "Mb" => ambiguous(number, unit, "MB", "MiB"),
         "G" | "g" | "gb" | "Gb" => ambiguous(number, unit, "GB", "GiB"),
         "T" | "t" | "tb" | "Tb" => ambiguous(number, unit, "TB", "TiB"),
         "b" => LiteralError::new("a size has no unit `b`", format!("`{number} B`")),
-        _ => LiteralError::new(
-            format!("`{text}` is not a size"),
-            "for example `512 B`, `4 kB` (4,000 bytes) or `64 KiB` (65,536 bytes)",
-        ),
+        _ => LiteralError::new(format!("`{text}` is not a size"), "for example `512 B`, `4 kB` (4,000 bytes) or `64 KiB` (65,536 bytes)"),
     }
 }
 
@@ -94,14 +77,10 @@ fn ambiguous(number: &str, unit: &str, decimal: &str, binary: &str) -> LiteralEr
 
 /// The shortest way to write so many of the smallest unit; among equals the larger unit.
 pub(super) fn shortest<'a>(value: u64, units: &[(&'a str, u64)]) -> (u64, &'a str) {
-    let exact = units
-        .iter()
-        .filter(|(_, size)| value != 0 && value.is_multiple_of(*size));
+    let exact = units.iter().filter(|(_, size)| value != 0 && value.is_multiple_of(*size));
     let texts = exact.map(|(unit, size)| (value / size, *unit));
     let smallest = units.last().map_or("", |(unit, _)| *unit);
-    texts
-        .min_by_key(|(count, _)| count.to_string().len())
-        .unwrap_or((value, smallest))
+    texts.min_by_key(|(count, _)| count.to_string().len()).unwrap_or((value, smallest))
 }
 
 impl fmt::Display for Size {
@@ -147,10 +126,7 @@ impl FromStr for SizeOrPercent {
             return text.parse().map(Self::Percent);
         }
         if decimal::is_number(text) {
-            return Err(LiteralError::new(
-                "a size or percentage needs its unit",
-                format!("`{text} MB` or `{text}%`"),
-            ));
+            return Err(LiteralError::new("a size or percentage needs its unit", format!("`{text} MB` or `{text}%`")));
         }
         text.parse().map(Self::Size)
     }

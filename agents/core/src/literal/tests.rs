@@ -10,13 +10,8 @@ fn message<T: FromStr<Err = LiteralError> + Debug>(text: &str) -> String {
 }
 
 /// The text parses, prints as `shortest`, and that parses to the same.
-fn prints<T: FromStr<Err = LiteralError> + Display + PartialEq + Debug>(
-    text: &str,
-    shortest: &str,
-) {
-    let value: T = text
-        .parse()
-        .unwrap_or_else(|error| panic!("{text}: {error}"));
+fn prints<T: FromStr<Err = LiteralError> + Display + PartialEq + Debug>(text: &str, shortest: &str) {
+    let value: T = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
     assert_eq!(value.to_string(), shortest);
     assert_eq!(shortest.parse::<T>().expect(shortest), value);
 }
@@ -41,20 +36,11 @@ fn durations() {
         prints::<Duration>(text, shortest);
     }
     assert_eq!(message::<Duration>("20"), "a duration needs its unit");
-    assert_eq!(
-        "20".parse::<Duration>().unwrap_err().hint.as_deref(),
-        Some("`20ms` or `20s`")
-    );
+    assert_eq!("20".parse::<Duration>().unwrap_err().hint.as_deref(), Some("`20ms` or `20s`"));
     assert_eq!(message::<Duration>("-5s"), "a duration is never negative");
     assert_eq!(message::<Duration>("31d"), "a duration is at most 30d");
-    assert_eq!(
-        message::<Duration>("999999999999999999999d"),
-        "a duration is at most 30d"
-    );
-    assert_eq!(
-        message::<Duration>("30m1h"),
-        "the parts of a duration fall from large to small"
-    );
+    assert_eq!(message::<Duration>("999999999999999999999d"), "a duration is at most 30d");
+    assert_eq!(message::<Duration>("30m1h"), "the parts of a duration fall from large to small");
     assert_eq!(message::<Duration>("5sec"), "a duration has no unit `sec`");
     for bad in ["", "s", "1..5s", ".5s", "5 s", "1e3s", "5.s", "200 kB"] {
         message::<Duration>(bad);
@@ -66,16 +52,7 @@ fn percentages_are_exact_and_round_down() {
     prints::<Percent>("99.95%", "99.95%");
     prints::<Percent>("34.0%", "34%");
     let of = |text: &str, n| text.parse::<Percent>().expect(text).of(n);
-    assert_eq!(
-        (
-            of("34%", 3),
-            of("33%", 3),
-            of("67%", 3),
-            of("100%", u64::MAX),
-            of("99.95%", 2000)
-        ),
-        (1, 0, 2, u64::MAX, 1999)
-    );
+    assert_eq!((of("34%", 3), of("33%", 3), of("67%", 3), of("100%", u64::MAX), of("99.95%", 2000)), (1, 0, 2, u64::MAX, 1999));
     assert_eq!(message::<Percent>("100.1%"), "a percentage is at most 100%");
     assert_eq!(message::<Percent>("-1%"), "a percentage is never negative");
     assert_eq!(message::<Percent>("34"), "a percentage needs its unit");
@@ -95,17 +72,7 @@ fn sizes() {
     ] {
         prints::<Size>(text, shortest);
     }
-    for bad in [
-        "4K",
-        "4M",
-        "4G",
-        "4",
-        "-4 B",
-        "1.5 B",
-        "99999999999 TiB",
-        "B",
-        "",
-    ] {
+    for bad in ["4K", "4M", "4G", "4", "-4 B", "1.5 B", "99999999999 TiB", "B", ""] {
         message::<Size>(bad);
     }
     prints::<SizeOrPercent>("90%", "90%");
@@ -114,22 +81,15 @@ fn sizes() {
 
 #[test]
 fn rates() {
-    for (text, shortest) in [
-        ("50 kB/s", "50 kB/s"),
-        ("8 Mbit/s", "8 Mbit/s"),
-        ("200/s", "200/s"),
-        ("30/m", "30/m"),
-        ("0.5 kB/s", "500 B/s"),
-    ] {
+    for (text, shortest) in
+        [("50 kB/s", "50 kB/s"), ("8 Mbit/s", "8 Mbit/s"), ("200/s", "200/s"), ("30/m", "30/m"), ("0.5 kB/s", "500 B/s")]
+    {
         prints::<Rate>(text, shortest);
     }
     for bad in ["50", "50 kB", "50 kB/m", "/s", "0.5/s", "50 kb/s"] {
         message::<Rate>(bad);
     }
-    assert_eq!(
-        "8 Mbit/s".parse::<Rate>().unwrap().bytes_per_second(),
-        Some(1_000_000)
-    );
+    assert_eq!("8 Mbit/s".parse::<Rate>().unwrap().bytes_per_second(), Some(1_000_000));
 }
 
 #[test]
@@ -144,21 +104,10 @@ fn ports_and_addresses() {
     }
     prints::<Address>("[::1]:8080", "[::1]:8080");
     prints::<Address>("store:6379", "store:6379");
-    for bad in [
-        "::1:8080",
-        "store",
-        ":80",
-        "store:0",
-        "http://store:80",
-        "[x]:1",
-        "a b:1",
-    ] {
+    for bad in ["::1:8080", "store", ":80", "store:0", "http://store:80", "[x]:1", "a b:1"] {
         message::<Address>(bad);
     }
-    assert_eq!(
-        serde_json::from_str::<Ports>("6379").unwrap(),
-        "6379".parse().unwrap()
-    );
+    assert_eq!(serde_json::from_str::<Ports>("6379").unwrap(), "6379".parse().unwrap());
 }
 
 #[test]
@@ -168,10 +117,7 @@ fn patterns_match_the_whole_value() {
     assert!(fits("*", "") && fits("a*b*c", "a-b-b-c") && fits("?", "é") && fits("**x", "x"));
     assert!(!fits("a", "ab") && !fits("?", "") && !fits("a*b", "a-b-c") && !fits("a", ""));
     // A pattern that invites exponential search is answered at once.
-    assert!(!fits(
-        &"a*".repeat(100),
-        &format!("{}b", "x".repeat(10_000))
-    ));
+    assert!(!fits(&"a*".repeat(100), &format!("{}b", "x".repeat(10_000))));
 }
 
 #[test]
@@ -181,14 +127,8 @@ fn comparisons() {
     prints::<Comparison>("== 3", "== 3");
     prints::<Comparison>("< 4kB", "< 4 kB");
     assert!(">= 99%".parse::<Comparison>().unwrap().holds(0.99));
-    assert_eq!(
-        message::<Comparison>("99%"),
-        "a comparison begins with >=, <=, >, < or =="
-    );
-    assert_eq!(
-        "99%".parse::<Comparison>().unwrap_err().hint.as_deref(),
-        Some("`\">= 99%\"` or `<= 99%`")
-    );
+    assert_eq!(message::<Comparison>("99%"), "a comparison begins with >=, <=, >, < or ==");
+    assert_eq!("99%".parse::<Comparison>().unwrap_err().hint.as_deref(), Some("`\">= 99%\"` or `<= 99%`"));
     message::<Comparison>(">= fast");
 }
 
@@ -200,27 +140,14 @@ fn names_and_slugs() {
         message::<Name>(bad);
     }
     message::<Name>(&"a".repeat(65));
-    assert_eq!(
-        "Frozen Replica"
-            .parse::<Slug>()
-            .unwrap_err()
-            .hint
-            .as_deref(),
-        Some("a-z, 0-9, - and _: `frozen-replica`")
-    );
+    assert_eq!("Frozen Replica".parse::<Slug>().unwrap_err().hint.as_deref(), Some("a-z, 0-9, - and _: `frozen-replica`"));
 }
 
 #[test]
 fn a_hint_survives_serde() {
     let error = serde_json::from_value::<Duration>("20".into()).unwrap_err();
-    assert_eq!(
-        LiteralError::decode(&error.to_string()),
-        "20".parse::<Duration>().unwrap_err()
-    );
-    assert_eq!(
-        serde_json::to_string(&Duration::from_secs(90)).unwrap(),
-        "\"90s\""
-    );
+    assert_eq!(LiteralError::decode(&error.to_string()), "20".parse::<Duration>().unwrap_err());
+    assert_eq!(serde_json::to_string(&Duration::from_secs(90)).unwrap(), "\"90s\"");
 }
 
 #[test]
@@ -228,15 +155,7 @@ fn kinds_are_told_apart() {
     let kinds = ["200ms", "34%", "200 kB", "30/m", ">= 3", "20", "text"].map(kind_of);
     assert_eq!(
         kinds,
-        [
-            Some("a duration"),
-            Some("a percentage"),
-            Some("a size"),
-            Some("a rate"),
-            Some("a comparison"),
-            Some("a bare number"),
-            None
-        ]
+        [Some("a duration"), Some("a percentage"), Some("a size"), Some("a rate"), Some("a comparison"), Some("a bare number"), None]
     );
 }
 

@@ -1,0 +1,84 @@
+//! The command line: one file a subcommand, and the only place that names concrete worlds.
+
+mod completions;
+mod console;
+mod man;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use console::{ColorChoice, Console, Failure};
+
+/// Proves, by experiment, that an AI system survives failure, and takes every fault back.
+#[derive(Debug, Parser)]
+#[command(name = "chaos", version, arg_required_else_help = true, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What all subcommands share.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What all subcommands share.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Global {
+    /// Where journals and records are kept [default: /var/lib/chaos for root, else ~/.local/state/chaos]
+    #[arg(long, global = true, value_name = "DIR", env = "CHAOS_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// When to colour what is printed
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+    /// Say more on stderr; twice: much more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How log lines are written
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 upheld, 1 refuted, 2 the command line or the experiment is wrong, 3 inconclusive, \
+4 baseline not met (nothing injected), 5 aborted, 6 a fault could not be injected or had no effect, 7 residue was left, 70 a defect of ours.";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the completions of a shell
+    Completions(completions::Args),
+    /// Write the man pages
+    Man(man::Args),
+}
+
+/// The program. Never panics on what a user gives; a defect of ours ends with exit 70.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let console = Console::new(cli.global.color);
+    console::start_log(cli.global.verbose, cli.global.log_format);
+    let done = match cli.command {
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => console.fail(&failure),
+    }
+}
