@@ -27,6 +27,24 @@ pub enum FieldType {
     Any,
 }
 
+impl FieldType {
+    /// As a person would say it: *a number*.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Bool => "true or false",
+            Self::Number => "a number",
+            Self::Text => "a text",
+            Self::Duration => "a duration",
+            Self::Size => "a size",
+            Self::Percent => "a percentage",
+            Self::List => "a list",
+            Self::Map => "a map",
+            Self::Any => "any JSON",
+        }
+    }
+}
+
 /// One value of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FieldValue {
