@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::fault::{BoxFuture, SpecError};
+mod kind;
+
+pub use kind::{AnyTargetKind, TargetKind, TargetKindProfile, TargetKindTable};
 
 /// A process that cannot be mistaken for another: its pid and when it started.
 ///
@@ -67,7 +68,7 @@ pub struct Facets {
     /// The process itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessId>,
-    /// The whole tree meant (the process first); just the process where only it is meant.
+    /// The whole tree (the process first) where its children are meant too, those born later included; else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tree: Vec<ProcessId>,
     /// Its control group, as the path inside the hierarchy (`/system.slice/x.service`).
@@ -121,32 +122,18 @@ pub struct ResolveError {
     pub hint: Option<String>,
 }
 
-/// How a kind of target describes itself.
-#[derive(Debug, Clone)]
-pub struct TargetKindProfile {
-    /// One line: what is found.
-    pub summary: &'static str,
-    /// The example shown in reference and hints, as YAML.
-    pub example: &'static str,
-}
+impl ResolveError {
+    /// A population that cannot be known, or is empty.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
 
-/// One kind of target (`processes`, `files` …), erased: finds members by a selector. Read-only.
-pub trait AnyTargetKind: Send + Sync {
-    /// The word in the file; always plural.
-    fn kind(&self) -> &'static str;
-    /// What it is.
-    fn profile(&self) -> TargetKindProfile;
-    /// The selector's fields.
-    fn schema(&self) -> Schema;
-    /// Errors that need no world, by path.
-    fn check(&self, selector: &Value) -> Vec<SpecError>;
-    /// Finds everything that matches.
-    ///
-    /// `context` holds what the selector may refer to: the run's own id (for `system:`) and sets resolved before.
-    ///
-    /// # Errors
-    /// Whenever the population is not known for certain.
-    fn resolve<'a>(&'a self, selector: &'a Value, context: &'a ResolveContext) -> BoxFuture<'a, Result<Population, ResolveError>>;
+    /// With what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
 }
 
 /// What a selector may refer to.
