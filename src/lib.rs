@@ -7,3 +7,4 @@
 //! Start at [`cli`], the composition root and the only place that names concrete worlds.
 
 pub mod cli;
+pub mod plan;

@@ -1,0 +1,408 @@
+//! From an experiment to a plan that may be run: resolve, choose, prepare, guard.
+//!
+//! Has no I/O of its own: the world is asked through [`TargetKindTable`] and [`AnyFault::prepare`], which only read.
+//!
+//! **Invariant.** Only [`plan`] makes an [`Approved`] plan, and only after every guard has passed. Guards fail closed.
+
+pub mod choice;
+pub mod grant;
+pub mod limits;
+pub mod schedule;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chaos_core::experiment::{Experiment, Hold, Inject};
+use chaos_core::fault::{Grade, InjectionId, Persistence, Profile, Reach, Reversibility, SecondNet};
+use chaos_core::plan::{Plan, PlannedInjection, PlannedPopulation};
+use chaos_core::target::{Identity, Population, ResolveContext, Target, TargetKindTable};
+use chaos_core::{AnyFault, Table};
+use rand::RngExt;
+
+use limits::{Harmed, Populations};
+use schedule::{Asking, Scheduled};
+
+/// Why something may not be done, at its place in the file. Nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Path in the file: `method[0].pick`, `blast_radius.targets.replicas.share`.
+    pub path: String,
+    /// What is not done and why.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Refusal {
+    /// At a path.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into(), hint: None }
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Proof that every guard has passed. Only [`plan`] makes one.
+#[derive(Debug, Clone)]
+pub struct Approved<T>(T);
+
+impl<T> Approved<T> {
+    /// What was approved.
+    #[must_use]
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// The words that this program knows, and the world behind them.
+pub struct Known<'a> {
+    /// Every fault.
+    pub faults: &'a Table,
+    /// Every kind of target.
+    pub kinds: &'a TargetKindTable,
+    /// Why something is never a target, whatever the file says: the tool, its ancestors, pid 1 (RULES 4).
+    pub protected: &'a (dyn Fn(&Target) -> Option<String> + Send + Sync),
+}
+
+impl Known<'_> {
+    /// How long taking back a fault of this kind may take, settling included.
+    #[must_use]
+    pub fn revert_budget(&self, fault: &str) -> Duration {
+        self.faults.get(fault).map_or(Duration::ZERO, |f| f.profile().revert_budget + f.profile().settle)
+    }
+}
+
+/// Plans an experiment in the world as it is now.
+///
+/// # Errors
+/// With every refusal that was found. Nothing was done.
+pub async fn plan(experiment: &Experiment, run: &str, seed: Option<u64>, known: &Known<'_>) -> Result<Approved<Plan>, Vec<Refusal>> {
+    let populations = resolve(experiment, run, known).await?;
+    let never = never(experiment, run, known).await?;
+    let budget = |fault: &str| known.revert_budget(fault);
+    let schedule = schedule::scheduled(&experiment.method, &budget);
+    let (seed, not_drawn) = draw(experiment, &schedule, seed).map_err(|r| vec![r])?;
+
+    let mut injections = Vec::new();
+    let mut claims = BTreeMap::<Asking<'_>, Vec<(String, String)>>::new();
+    let mut refusals = Vec::new();
+    for scheduled in schedule.iter().filter(|s| !not_drawn.iter().any(|p| p == s.asking.step)) {
+        match prepare(scheduled, run, seed, &populations, &never, experiment, known).await {
+            Ok(prepared) => {
+                claims.insert(
+                    scheduled.asking,
+                    prepared.iter().flat_map(|p| p.claims.iter().map(|c| (c.clone(), p.planned.slot.clone()))).collect(),
+                );
+                injections.extend(prepared.into_iter().map(|p| p.planned));
+            }
+            Err(more) => refusals.extend(more),
+        }
+    }
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let moments = schedule::moments(&experiment.method, &budget);
+    let mut at_once = 0;
+    for moment in &moments {
+        let now: Vec<&PlannedInjection> = injections.iter().filter(|i| moment.in_force.iter().any(|a| asked_by(i, a))).collect();
+        at_once = at_once.max(now.len());
+        let harmed: Vec<Harmed> = now.iter().map(|i| Harmed { set: i.set.clone(), target: i.target.clone() }).collect();
+        push(&mut refusals, limits::at_once(&experiment.blast_radius, &populations, &harmed));
+        push(&mut refusals, overlap(moment, &claims));
+    }
+    let everyone: Vec<Harmed> = injections.iter().map(|i| Harmed { set: i.set.clone(), target: i.target.clone() }).collect();
+    push(&mut refusals, limits::in_total(&experiment.blast_radius, &everyone));
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    Ok(Approved(Plan {
+        run: run.to_owned(),
+        experiment: experiment.slug.clone(),
+        seed,
+        notes: notes(&injections),
+        injections,
+        not_drawn,
+        populations: populations.into_iter().map(|(set, members)| PlannedPopulation { set, members }).collect(),
+        at_once: at_once as u64,
+        lasts_at_most: experiment.blast_radius.duration,
+    }))
+}
+
+fn push(refusals: &mut Vec<Refusal>, result: Result<(), Refusal>) {
+    if let Err(refusal) = result
+        && !refusals.contains(&refusal)
+    {
+        refusals.push(refusal);
+    }
+}
+
+/// Finds the members of every target set. A set that looks into another (`of`) is resolved after it.
+///
+/// # Errors
+/// With every set that is not known for certain, has the wrong size, or holds something protected.
+pub async fn resolve(experiment: &Experiment, run: &str, known: &Known<'_>) -> Result<Populations, Vec<Refusal>> {
+    let mut context = ResolveContext { run: run.to_owned(), sets: BTreeMap::new(), folder: experiment.folder.clone() };
+    let mut refusals = Vec::new();
+    let (after, before): (Vec<_>, Vec<_>) = experiment.targets.iter().partition(|t| t.selector.get("of").is_some());
+    for set in before.into_iter().chain(after) {
+        let path = format!("targets.{}", set.name);
+        match members(set, &context, known, &path).await {
+            Ok(found) => {
+                context.sets.insert(set.name.clone(), found);
+            }
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    if refusals.is_empty() { Ok(context.sets) } else { Err(refusals) }
+}
+
+async fn members(
+    set: &chaos_core::experiment::TargetSet,
+    context: &ResolveContext,
+    known: &Known<'_>,
+    path: &str,
+) -> Result<Population, Refusal> {
+    let Some(kind) = known.kinds.get(&set.kind) else {
+        return Err(Refusal::new(path, format!("targets of kind `{}` cannot be found by this build", set.kind)));
+    };
+    let found = kind.resolve(&set.selector, context).await.map_err(|e| Refusal {
+        path: format!("{path}.{}", set.kind),
+        message: e.message,
+        hint: e.hint,
+    })?;
+    let distinct: BTreeSet<&Identity> = found.iter().map(|t| &t.identity).collect();
+    if found.is_empty() {
+        return Err(Refusal::new(path, format!("nothing matches `{}`", set.name))
+            .hint("is the system up? `chaos plan` looks without touching anything"));
+    }
+    if distinct.len() != found.len() {
+        return Err(Refusal::new(path, format!("`{}` finds the same thing twice, so it cannot be counted", set.name)));
+    }
+    if let Some(expect) = set.expect.filter(|n| *n != found.len() as u64) {
+        let who: Vec<&str> = found.iter().take(8).map(|t| t.label.as_str()).collect();
+        return Err(Refusal::new(
+            format!("{path}.expect"),
+            format!("`{}` has {} members, and {expect} are expected", set.name, found.len()),
+        )
+        .hint(format!("found: {}", who.join(", "))));
+    }
+    for member in &found {
+        if let Some(why) = (known.protected)(member) {
+            return Err(Refusal::new(path, format!("`{}` would harm {}: {why}", set.name, member.label))
+                .hint("narrow the selector; this is never a target, by no setting"));
+        }
+    }
+    Ok(found)
+}
+
+/// Identities that `never` names. A selector that finds nothing protects nothing, and that is well.
+async fn never(experiment: &Experiment, run: &str, known: &Known<'_>) -> Result<BTreeSet<Identity>, Vec<Refusal>> {
+    let context = ResolveContext { run: run.to_owned(), sets: BTreeMap::new(), folder: experiment.folder.clone() };
+    let mut out = BTreeSet::new();
+    for (i, selector) in experiment.blast_radius.never.iter().enumerate() {
+        let Some(kind) = known.kinds.get(&selector.kind) else { continue };
+        let found = kind.resolve(&selector.selector, &context).await;
+        let found = found.map_err(|e| vec![Refusal { path: format!("blast_radius.never[{i}]"), message: e.message, hint: e.hint }])?;
+        out.extend(found.into_iter().map(|t| t.identity));
+    }
+    Ok(out)
+}
+
+/// Draws the seed, where none is given, and with it what `probability` decides. A draw in which nothing happens at all
+/// is drawn again, or refused where the seed is given (RULES 32).
+fn draw(experiment: &Experiment, schedule: &[Scheduled<'_>], given: Option<u64>) -> Result<(u64, Vec<String>), Refusal> {
+    const TRIES: u32 = 1_000;
+    for _ in 0..TRIES {
+        let seed = given.or(experiment.seed).unwrap_or_else(|| rand::rng().random_range(0..1 << 48));
+        let not_drawn: Vec<String> =
+            schedule.iter().filter(|s| s.asking.repetition == 0 && !happens(s, seed)).map(|s| s.asking.step.to_owned()).collect();
+        let steps = schedule.iter().filter(|s| s.asking.repetition == 0).count();
+        if steps == 0 || not_drawn.len() < steps {
+            return Ok((seed, not_drawn));
+        }
+        if given.or(experiment.seed).is_some() {
+            return Err(Refusal::new("method", format!("with seed {seed} no step draws its `probability`, so nothing would be injected"))
+                .hint("take another seed, or leave it out"));
+        }
+    }
+    Err(Refusal::new("method", "no step is likely enough to be drawn: nothing would be injected").hint("raise `probability`"))
+}
+
+fn happens(scheduled: &Scheduled<'_>, seed: u64) -> bool {
+    let Some(probability) = scheduled.inject.probability else { return true };
+    let drawn: f64 = choice::dice(seed, &format!("{}/probability", scheduled.asking.step)).random();
+    drawn < probability.ratio()
+}
+
+struct Ready {
+    planned: PlannedInjection,
+    claims: Vec<String>,
+}
+
+async fn prepare(
+    scheduled: &Scheduled<'_>,
+    run: &str,
+    seed: u64,
+    populations: &Populations,
+    never: &BTreeSet<Identity>,
+    experiment: &Experiment,
+    known: &Known<'_>,
+) -> Result<Vec<Ready>, Vec<Refusal>> {
+    let Asking { step, repetition } = scheduled.asking;
+    let inject = scheduled.inject;
+    let Some(fault) = known.faults.get(&inject.fault) else {
+        return Err(vec![Refusal::new(format!("{step}.inject"), format!("`{}` cannot be injected by this build", inject.fault))]);
+    };
+    let targets = candidates(populations, &inject.into, never);
+    let chosen = choice::choose(&targets, &inject.into, inject.pick, seed, &format!("{step}/{repetition}"), step).map_err(|r| vec![r])?;
+    let mut out = Vec::new();
+    let mut refusals = Vec::new();
+    for (index, target) in chosen.into_iter().enumerate() {
+        let slot = slot(step, repetition, index);
+        match prepare_one(fault, inject, step, &slot, run, target, scheduled.earliest, experiment).await {
+            Ok(ready) => out.push(ready),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    if refusals.is_empty() { Ok(out) } else { Err(refusals) }
+}
+
+/// The members that may be picked: all but those that `never` names.
+#[must_use]
+pub fn candidates(populations: &Populations, set: &str, never: &BTreeSet<Identity>) -> Population {
+    populations.get(set).map(|p| p.iter().filter(|t| !never.contains(&t.identity)).cloned().collect()).unwrap_or_default()
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything that one planned injection is made of")]
+async fn prepare_one(
+    fault: &dyn AnyFault,
+    inject: &Inject,
+    step: &str,
+    slot: &str,
+    run: &str,
+    target: Target,
+    at: Duration,
+    experiment: &Experiment,
+) -> Result<Ready, Refusal> {
+    let profile = fault.profile();
+    if let Some(missing) = profile.facets.iter().find(|f| !target.facets.has(**f)) {
+        return Err(Refusal::new(
+            format!("{step}.into"),
+            format!("{} needs the {missing:?} of its target, and {} has none", inject.fault, target.label),
+        ));
+    }
+    let id = InjectionId { run: run.to_owned(), slot: slot.to_owned() };
+    let prepared = fault.prepare(&inject.with, &target, &id).await.map_err(|e| Refusal {
+        path: format!("{step}.inject"),
+        message: format!("{} cannot be injected into {}: {}", inject.fault, target.label, e.message),
+        hint: e.hint,
+    })?;
+    reach_is_allowed(&profile, prepared.bystanders.count, &prepared.bystanders.names, experiment, &inject.fault)?;
+    let reversibility = fault.reversibility(&inject.with);
+    let planned = PlannedInjection {
+        slot: slot.to_owned(),
+        step: step.to_owned(),
+        fault: inject.fault.clone(),
+        with: inject.with.clone(),
+        set: inject.into.clone(),
+        at: at.into(),
+        hold: match &inject.hold {
+            Hold::For(d) => Some(*d),
+            Hold::Meanwhile(_) | Hold::Never => None,
+        },
+        grade: prepared.grade.unwrap_or_else(|| grade(&profile)),
+        reversibility,
+        reach: profile.reach,
+        revert_budget: (profile.revert_budget + profile.settle).into(),
+        latent: profile.latent,
+        second_net: second_net(&profile).to_owned(),
+        notes: prepared.notes,
+        undo: fault.explain(&prepared.undo),
+        bystanders: prepared.bystanders,
+        target,
+    };
+    Ok(Ready { planned, claims: prepared.claims })
+}
+
+/// A local executor outlives the coordinator, so everything that does not die with it is leased.
+fn grade(profile: &Profile) -> Grade {
+    match profile.persistence {
+        Persistence::DiesWithExecutor => Grade::Bound,
+        Persistence::UntilReboot | Persistence::Durable => Grade::Leased,
+    }
+}
+
+fn second_net(profile: &Profile) -> &'static str {
+    match profile.second_net {
+        SecondNet::Tag => "every object carries the run's tag (`chaos sweep`)",
+        SecondNet::Stamp => "the undo is stored beside the effect (`chaos sweep`)",
+        SecondNet::None => "none: only the journal knows how to take it back",
+    }
+}
+
+fn reach_is_allowed(profile: &Profile, bystanders: u64, names: &[String], experiment: &Experiment, fault: &str) -> Result<(), Refusal> {
+    let felt_beyond = profile.reach >= Reach::NetworkNamespace || (profile.reach == Reach::Cgroup && bystanders > 0);
+    if !felt_beyond || experiment.blast_radius.reach.iter().any(|r| *r >= profile.reach) {
+        return Ok(());
+    }
+    let who = if names.is_empty() { String::new() } else { format!(" ({bystanders} others: {})", names.join(", ")) };
+    Err(Refusal::new(
+        "blast_radius",
+        format!("{fault} is felt by the whole {}, not by its target alone{who}, and that is not allowed", profile.reach),
+    )
+    .hint(format!("if that is meant, say `reach: [{}]` under `blast_radius`", profile.reach)))
+}
+
+fn overlap(moment: &schedule::Moment<'_>, claims: &BTreeMap<Asking<'_>, Vec<(String, String)>>) -> Result<(), Refusal> {
+    let mut taken = BTreeMap::<&str, (&str, &str)>::new();
+    for asking in &moment.in_force {
+        for (claim, slot) in claims.get(asking).into_iter().flatten() {
+            if let Some((other, step)) = taken.insert(claim, (slot, asking.step))
+                && other != slot
+            {
+                return Err(Refusal::new(
+                    format!("{}.inject", asking.step),
+                    format!("two faults would hold {claim} at once (the other is {step})"),
+                )
+                .hint("let them run one after the other, or pick different targets"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn notes(injections: &[PlannedInjection]) -> Vec<String> {
+    let mut out = Vec::new();
+    if injections.iter().any(|i| i.reversibility == Reversibility::Irreversible) {
+        out.push("an irreversible fault is not taken back: what is observed is how the system recovers by itself".to_owned());
+    }
+    if injections.iter().any(|i| i.grade == Grade::Leased && i.reversibility != Reversibility::Irreversible) {
+        out.push("should coordinator and executor both be killed, a leased fault stays until the next `chaos` command on this host (or `chaos recover`)".to_owned());
+    }
+    out
+}
+
+/// `method[0].meanwhile[1]`, repetition 0, first target: `1_2.1.1`. Fit for a tag, a file name and a person.
+fn slot(step: &str, repetition: u32, index: usize) -> String {
+    let numbers: Vec<String> =
+        step.split('[').skip(1).filter_map(|part| part.split(']').next()?.parse::<u32>().ok()).map(|n| (n + 1).to_string()).collect();
+    format!("{}.{}.{}", numbers.join("_"), repetition + 1, index + 1)
+}
+
+/// Does this injection belong to that asking?
+fn asked_by(injection: &PlannedInjection, asking: &Asking<'_>) -> bool {
+    injection.step == asking.step && repetition(&injection.slot) == Some(asking.repetition)
+}
+
+/// The repetition that a slot belongs to, from 0.
+#[must_use]
+pub fn repetition(slot: &str) -> Option<u32> {
+    slot.split('.').nth(1)?.parse::<u32>().ok()?.checked_sub(1)
+}
