@@ -5,16 +5,22 @@
 //!
 //! Start at [`fault`] for what it takes to add a fault, at [`event`] for what a run leaves behind.
 
+pub mod claim;
 pub mod clock;
 pub mod event;
 pub mod experiment;
 pub mod expression;
+pub mod failpoint;
 pub mod fault;
+pub mod host_id;
+pub mod journal;
+pub mod lever;
 pub mod literal;
 pub mod plan;
 pub mod probe;
 pub mod sample;
 pub mod secret;
+pub mod state_dir;
 pub mod table;
 pub mod target;
 pub mod value;

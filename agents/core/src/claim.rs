@@ -1,0 +1,257 @@
+//! Claims: who may touch what on this host.
+//!
+//! One file a claim in one place for the whole host, whatever state directory a run uses, held by a lock for as long as
+//! the injection lives. Hard within one user and for root; between users it is advice, because each may remove their own.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, statat, unlinkat};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+
+use crate::fault::InjectionId;
+use crate::host_id::euid;
+
+/// The one place of this host.
+pub const HOST_CLAIMS: &str = "/run/lock/chaos";
+
+/// The folder of claims.
+#[derive(Debug)]
+pub struct Claims {
+    folder: OwnedFd,
+    path: PathBuf,
+    note: Option<String>,
+}
+
+/// Something that nobody else may touch while this value lives.
+#[derive(Debug)]
+pub struct Claim {
+    claims: OwnedFd,
+    file: String,
+    held: File,
+}
+
+/// Why a claim was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    /// Somebody else has it.
+    #[error("{claim} is held by {holder}")]
+    Held {
+        /// What.
+        claim: String,
+        /// By which injection of which run.
+        holder: String,
+    },
+    /// The system refused.
+    #[error("claim {claim} in {}: {what}", folder.display())]
+    System {
+        /// What.
+        claim: String,
+        /// Where.
+        folder: PathBuf,
+        /// What happened.
+        what: String,
+    },
+}
+
+impl Claims {
+    /// The claims of this host; where this user cannot use them, claims of this user alone, with a note that says so.
+    ///
+    /// # Errors
+    /// If neither can be used.
+    pub fn of_host() -> io::Result<Self> {
+        let first = match Self::at(Path::new(HOST_CLAIMS)) {
+            Ok(claims) => return Ok(claims),
+            Err(e) => e,
+        };
+        let own = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+            Some(folder) if folder.is_absolute() => folder.join("chaos-claims"),
+            _ => std::env::temp_dir().join(format!("chaos-claims-{}", euid())),
+        };
+        let mut claims = Self::at(&own)?;
+        claims.note = Some(format!("claims hold among the runs of this user only ({first})"));
+        Ok(claims)
+    }
+
+    /// The claims in a folder, which is made if it is missing.
+    ///
+    /// # Errors
+    /// If it cannot be made or opened, or is a link.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+        match std::fs::create_dir(path) {
+            // Every user may claim; none may remove what another claimed.
+            Ok(()) => set_mode(path, 0o1777).map_err(named)?,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(named(e)),
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = openat(rustix::fs::CWD, path, flags, Mode::empty()).map_err(|e| named(e.into()))?;
+        rustix::fs::accessat(&folder, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS).map_err(|e| named(e.into()))?;
+        Ok(Self { folder, path: path.to_owned(), note: None })
+    }
+
+    /// What is weaker than usual about them.
+    #[must_use]
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// Takes several at once, in a fixed order, or none.
+    ///
+    /// # Errors
+    /// The first that is refused.
+    pub fn take_all(&self, names: &[String], holder: &InjectionId) -> Result<Vec<Claim>, ClaimError> {
+        let mut names: Vec<&String> = names.iter().collect();
+        names.sort();
+        names.dedup();
+        names.into_iter().map(|name| self.take(name, holder)).collect()
+    }
+
+    /// Takes one.
+    ///
+    /// # Errors
+    /// [`ClaimError::Held`] with the run that has it.
+    pub fn take(&self, name: &str, holder: &InjectionId) -> Result<Claim, ClaimError> {
+        let file = file_name(name);
+        let system = |what: String| ClaimError::System { claim: name.to_owned(), folder: self.path.clone(), what };
+        for _ in 0..100 {
+            let held = self.open(&file).map_err(|e| system(e.to_string()))?;
+            match flock(&held, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(ClaimError::Held { claim: name.to_owned(), holder: said_in(&held) });
+                }
+                Err(e) => return Err(system(io::Error::from(e).to_string())),
+            }
+            // Its last holder may have removed the file between our opening and locking it: then it is nobody's.
+            if self.is_named(&held, &file) {
+                write_holder(&held, holder);
+                let claims = self.folder.try_clone().map_err(|e| system(e.to_string()))?;
+                return Ok(Claim { claims, file, held });
+            }
+        }
+        Err(system("its file is removed again and again".into()))
+    }
+
+    fn open(&self, file: &str) -> io::Result<File> {
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |flags| openat(&self.folder, file, flags, Mode::from_raw_mode(0o644)).map(File::from);
+        match open(flags | OFlags::RDWR) {
+            Err(Errno::NOENT) => match open(flags | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
+                Err(Errno::EXIST) => Ok(open(flags | OFlags::RDONLY)?),
+                opened => Ok(opened?),
+            },
+            // Another user's: it can be locked, not written.
+            Err(Errno::ACCESS | Errno::PERM) => Ok(open(flags | OFlags::RDONLY)?),
+            opened => Ok(opened?),
+        }
+    }
+
+    fn is_named(&self, held: &File, file: &str) -> bool {
+        match (fstat(held), statat(&self.folder, file, AtFlags::SYMLINK_NOFOLLOW)) {
+            (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+            _ => false,
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Removed while still locked: whoever waits for the lock then sees that the name is gone, and makes it anew.
+        let _ = unlinkat(&self.claims, &self.file, AtFlags::empty());
+        let _ = flock(&self.held, FlockOperation::Unlock);
+    }
+}
+
+/// Readable for people, and distinct whatever the name holds.
+fn file_name(claim: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "@._-".contains(c) { c } else { '_' };
+    let readable: String = claim.chars().map(plain).take(80).collect();
+    let hash: String = Sha256::digest(claim).iter().take(8).map(|b| format!("{b:02x}")).collect();
+    format!("{readable}.{hash}")
+}
+
+/// Only into a file of our own with one name: in a folder that all may write, another could be a trap.
+fn write_holder(mut held: &File, holder: &InjectionId) {
+    let ours = fstat(held).is_ok_and(|s| s.st_uid == euid() && s.st_nlink == 1);
+    if ours && held.set_len(0).is_ok() {
+        let _ = writeln!(held, "{holder}");
+    }
+}
+
+fn said_in(held: &File) -> String {
+    let mut text = String::new();
+    let _ = held.take(256).read_to_string(&mut text);
+    match text.trim().split_once('/') {
+        Some((run, slot)) => format!("injection {slot} of run {run}"),
+        None => "another run".into(),
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(slot: &str) -> InjectionId {
+        InjectionId { run: "r1".into(), slot: slot.into() }
+    }
+
+    #[test]
+    fn rule_07_a_claim_is_exclusive_and_names_its_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let claims = Claims::at(&folder.path().join("claims")).unwrap();
+        let held = claims.take("pid:12@34", &id("1.0.0")).unwrap();
+        let refused = claims.take("pid:12@34", &id("2.0.0")).unwrap_err();
+        assert_eq!(refused.to_string(), "pid:12@34 is held by injection 1.0.0 of run r1");
+        claims.take("pid:12@35", &id("2.0.0")).unwrap();
+        drop(held);
+        claims.take("pid:12@34", &id("2.0.0")).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path().join("claims")).unwrap().count(), 0, "nothing is left");
+    }
+
+    #[test]
+    fn all_or_none_are_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let claims = Claims::at(folder.path()).unwrap();
+        let _held = claims.take("b", &id("1.0.0")).unwrap();
+        claims.take_all(&["a".into(), "b".into()], &id("2.0.0")).unwrap_err();
+        claims.take("a", &id("3.0.0")).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_holder_left_can_be_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let claims = Claims::at(folder.path()).unwrap();
+        std::fs::write(folder.path().join(file_name("a")), "r0/1.0.0\n").unwrap();
+        claims.take("a", &id("1.0.0")).unwrap();
+    }
+
+    #[test]
+    fn names_that_look_alike_do_not_collide() {
+        assert_ne!(file_name("file:/a/b"), file_name("file:/a_b"));
+        assert!(file_name("file:/a/b").starts_with("file__a_b."));
+    }
+
+    #[test]
+    fn rule_35_a_link_in_place_of_a_claim_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        let inside = folder.path().join("claims");
+        let claims = Claims::at(&inside).unwrap();
+        std::os::unix::fs::symlink(&victim, inside.join(file_name("a"))).unwrap();
+        assert!(claims.take("a", &id("1.0.0")).is_err());
+        std::fs::hard_link(&victim, inside.join(file_name("b"))).unwrap();
+        let _ = claims.take("b", &id("1.0.0"));
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    }
+}
