@@ -1,0 +1,128 @@
+//! The gateway: what users talk to. It fetches the user's features, asks a replica to rank, and keeps
+//! replicas that its checks consider unhealthy out of rotation.
+
+mod breaker;
+mod checks;
+mod features;
+mod rotation;
+mod routes;
+mod upstream;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+pub(crate) use upstream::Upstream;
+
+use crate::{
+    failure::Failure,
+    listen,
+    values::{self, Ports},
+    web,
+};
+use features::Features;
+use rotation::Rotation;
+
+/// What the gateway asks its replicas, twice a second, to learn whether they are well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Check {
+    /// Does the port accept a connection? The kernel says yes on behalf of a frozen process
+    Shallow,
+    /// Does an inference come back right, and in time? Only a working replica can say yes
+    Deep,
+}
+
+impl Check {
+    /// The word on the command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Check::Shallow => "shallow",
+            Check::Deep => "deep",
+        }
+    }
+}
+
+/// How the gateway is started.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Address to listen on; the replicas are at the same IP address
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Ports of the replicas
+    #[arg(long, value_name = "PORTS", default_value = "8001-8003")]
+    replicas: Ports,
+    /// Address of the feature store
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6379")]
+    store: SocketAddr,
+    #[command(flatten)]
+    behaviour: Behaviour,
+    #[arg(long, hide = true)]
+    pub(crate) lifeline: bool,
+}
+
+/// How well the gateway is built: what experiments find out.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Behaviour {
+    /// What the gateway asks its replicas to learn whether they are well
+    #[arg(long, value_enum, default_value_t = Check::Deep)]
+    pub(crate) check: Check,
+    /// Answer from cached or default features while the feature store is slow or dead
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = false)]
+    pub(crate) breaker: bool,
+    /// How long a replica may take to answer one request
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "1s")]
+    pub(crate) upstream_timeout: Duration,
+    /// How long the feature store may take to answer
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "200ms")]
+    pub(crate) store_timeout: Duration,
+}
+
+impl Behaviour {
+    /// The same, as words for the command line of a gateway.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let milliseconds = |duration: Duration| format!("{}ms", duration.as_millis());
+        [
+            ("--check", self.check.word().to_owned()),
+            ("--breaker", self.breaker.to_string()),
+            ("--upstream-timeout", milliseconds(self.upstream_timeout)),
+            ("--store-timeout", milliseconds(self.store_timeout)),
+        ]
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect()
+    }
+}
+
+/// Everything that requests and checks share.
+struct Gateway {
+    check: Check,
+    rotation: Rotation,
+    features: Features,
+    upstream_timeout: Duration,
+}
+
+/// Serves for ever.
+pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+    let Options {
+        listen,
+        replicas,
+        store,
+        behaviour,
+        ..
+    } = options;
+    let replicas = replicas
+        .0
+        .iter()
+        .map(|&port| SocketAddr::new(listen.ip(), port));
+    let gateway = Arc::new(Gateway {
+        check: behaviour.check,
+        rotation: Rotation::new(replicas),
+        features: Features::new(store, behaviour.store_timeout, behaviour.breaker),
+        upstream_timeout: behaviour.upstream_timeout,
+    });
+    let listener = listen::open(listen)?;
+    checks::start(&gateway);
+    web::serve(listener, move |request| {
+        Arc::clone(&gateway).answer(request)
+    })
+    .await;
+    Ok(())
+}
