@@ -14,10 +14,7 @@ pub(crate) enum Failure {
     #[error("could not bind the life of this process to its supervisor: {0}")]
     Lifeline(#[source] io::Error),
     #[error("could not listen on {address}: {source}")]
-    Listen {
-        address: SocketAddr,
-        source: io::Error,
-    },
+    Listen { address: SocketAddr, source: io::Error },
     #[error("could not read the model file {}: {source}", path.display())]
     ModelRead { path: PathBuf, source: io::Error },
     #[error("could not write the model file {}: {source}", path.display())]
@@ -33,11 +30,7 @@ pub(crate) enum Failure {
     #[error("the {part} ended before it was ready ({status})")]
     EndedEarly { part: String, status: ExitStatus },
     #[error("the {part} did not answer on {address} within {within:?}")]
-    NotReady {
-        part: String,
-        address: SocketAddr,
-        within: Duration,
-    },
+    NotReady { part: String, address: SocketAddr, within: Duration },
     #[error("the replica on {address} did not take the request to restart: {why}")]
     Restart { address: SocketAddr, why: String },
 }
@@ -49,22 +42,18 @@ impl Failure {
             Failure::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("stop what listens there (`ss -ltnp` names it), or choose another port")
             }
-            Failure::Taken { .. } => Some(
-                "stop what listens there (`ss -ltnp` names it), or choose other ports with `--listen` and `--replicas`",
-            ),
+            Failure::Taken { .. } => {
+                Some("stop what listens there (`ss -ltnp` names it), or choose other ports with `--listen` and `--replicas`")
+            }
             Failure::ModelRead { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("`chaos demo weights DIR` writes DIR/ranker.bin")
             }
-            Failure::ModelCorrupt { .. } => {
-                Some("delete the file and let `chaos demo weights DIR` write it anew")
-            }
+            Failure::ModelCorrupt { .. } => Some("delete the file and let `chaos demo weights DIR` write it anew"),
             Failure::ModelWrite { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("the file system is full: free some space there; nothing was left behind")
             }
             Failure::EndedEarly { .. } => Some("its own message stands above"),
-            Failure::Restart { .. } => {
-                Some("name the address of a running replica, for example 127.0.0.1:8002")
-            }
+            Failure::Restart { .. } => Some("name the address of a running replica, for example 127.0.0.1:8002"),
             _ => None,
         }
     }

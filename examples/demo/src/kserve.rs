@@ -65,11 +65,6 @@ pub(crate) struct Tensor {
 impl Tensor {
     /// A tensor of one dimension.
     pub(crate) fn row(name: &str, data: Vec<f32>) -> Self {
-        Self {
-            name: name.into(),
-            shape: vec![data.len()],
-            datatype: "FP32".into(),
-            data,
-        }
+        Self { name: name.into(), shape: vec![data.len()], datatype: "FP32".into(), data }
     }
 }

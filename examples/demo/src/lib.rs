@@ -83,10 +83,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
 }
 
 /// Serves until a signal or the supervisor's end says to stop.
-async fn part(
-    lifeline: bool,
-    serve: impl Future<Output = Result<(), Failure>>,
-) -> Result<(), Failure> {
+async fn part(lifeline: bool, serve: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let mut stop = lifeline::Stop::new(lifeline)?;
     tokio::select! {
         outcome = serve => outcome,

@@ -62,10 +62,7 @@ impl Stop {
             })
             .transpose()
             .map_err(Failure::Lifeline)?;
-        Ok(Self {
-            signals: Signals::new()?,
-            lifeline,
-        })
+        Ok(Self { signals: Signals::new()?, lifeline })
     }
 
     /// Resolves when this part has to stop.

@@ -6,10 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(
-    name = "chaos-demo",
-    about = "A small AI serving system to try chaos on"
-)]
+#[command(name = "chaos-demo", about = "A small AI serving system to try chaos on")]
 struct Program {
     #[command(subcommand)]
     word: Word,

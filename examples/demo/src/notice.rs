@@ -9,14 +9,16 @@ use crate::failure::Failure;
 
 /// Says one line on behalf of a part.
 pub(crate) fn say(part: &str, text: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr().lock(), "{part}: {text}");
+    write(&format!("{part}: {text}\n"));
 }
 
 /// Says why this process ends, and what to do.
 pub(crate) fn failure(failure: &Failure) {
-    let mut stderr = io::stderr().lock();
-    let _ = writeln!(stderr, "error: {failure}");
-    if let Some(hint) = failure.hint() {
-        let _ = writeln!(stderr, "\nhint: {hint}");
-    }
+    let hint = failure.hint().map(|hint| format!("\nhint: {hint}\n")).unwrap_or_default();
+    write(&format!("error: {failure}\n{hint}"));
+}
+
+/// In one piece, because several processes write to the same terminal.
+fn write(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -50,10 +50,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         Some(path) => Weights::load(path)?,
         None => Weights::ranker(),
     };
-    let replica = Arc::new(Replica {
-        weights,
-        restart: Notify::new(),
-    });
+    let replica = Arc::new(Replica { weights, restart: Notify::new() });
     let listener = listen::open(options.listen)?;
     let serving = Arc::clone(&replica);
     let handle = move |request| Arc::clone(&serving).answer(request);
@@ -92,10 +89,7 @@ impl Replica {
         match (request.method(), request.uri().path()) {
             (&Method::GET, kserve::LIVE) => web::json(StatusCode::OK, &json!({ "live": true })),
             (&Method::GET, kserve::READY) => web::json(StatusCode::OK, &json!({ "ready": true })),
-            (&Method::GET, kserve::MODEL_READY) => web::json(
-                StatusCode::OK,
-                &json!({ "name": kserve::MODEL, "ready": true }),
-            ),
+            (&Method::GET, kserve::MODEL_READY) => web::json(StatusCode::OK, &json!({ "name": kserve::MODEL, "ready": true })),
             (&Method::POST, kserve::INFER) => match web::read(request.into_body()).await {
                 Ok(body) => self.infer(&body),
                 Err(why) => web::problem(StatusCode::BAD_REQUEST, why),
@@ -112,20 +106,14 @@ impl Replica {
         let request: InferRequest = match serde_json::from_slice(body) {
             Ok(request) => request,
             Err(error) => {
-                return web::problem(
-                    StatusCode::BAD_REQUEST,
-                    format_args!("not a KServe v2 inference request: {error}"),
-                );
+                return web::problem(StatusCode::BAD_REQUEST, format_args!("not a KServe v2 inference request: {error}"));
             }
         };
         let features = match request.inputs.as_slice() {
             [] => &[][..],
             [tensor] if tensor.datatype == "FP32" => &tensor.data,
             _ => {
-                return web::problem(
-                    StatusCode::BAD_REQUEST,
-                    "the ranker takes at most one input, of datatype FP32",
-                );
+                return web::problem(StatusCode::BAD_REQUEST, "the ranker takes at most one input, of datatype FP32");
             }
         };
         let score = self.weights.score(features);

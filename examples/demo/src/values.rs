@@ -35,10 +35,7 @@ impl FromStr for Ports {
 
 fn port(text: &str) -> Result<u16, String> {
     match text.trim().parse() {
-        Ok(0) | Err(_) => Err(format!(
-            "`{}` is not a port; write for example `8001-8003` or `8001,8003`",
-            text.trim()
-        )),
+        Ok(0) | Err(_) => Err(format!("`{}` is not a port; write for example `8001-8003` or `8001,8003`", text.trim())),
         Ok(port) => Ok(port),
     }
 }
@@ -56,9 +53,7 @@ impl fmt::Display for Ports {
 /// a timeout or a pause of the demo.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a duration; write for example `500ms` or `1.5s`");
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .ok_or_else(wrong)?;
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
     let (number, unit) = text.split_at(digits);
     let seconds = match unit {
         "ms" => 0.001,

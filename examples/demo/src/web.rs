@@ -33,9 +33,7 @@ where
                 async { Ok::<_, Infallible>(reply.await) }
             });
             // A connection that breaks is the client's business; the next request brings another.
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
@@ -49,10 +47,7 @@ pub(crate) fn json(status: StatusCode, body: &Value) -> Reply {
 pub(crate) fn bytes(status: StatusCode, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json"),
-    );
+    reply.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     reply
 }
 
@@ -63,10 +58,7 @@ pub(crate) fn problem(status: StatusCode, error: impl std::fmt::Display) -> Repl
 
 /// The answer to a path that nobody serves.
 pub(crate) fn not_found(path: &str) -> Reply {
-    problem(
-        StatusCode::NOT_FOUND,
-        format_args!("nothing is served at {path}"),
-    )
+    problem(StatusCode::NOT_FOUND, format_args!("nothing is served at {path}"))
 }
 
 /// Reads a whole body, refusing one that is too large or breaks off.
@@ -77,8 +69,6 @@ where
 {
     match Limited::new(body, BODY_MAX_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) => Err(format!(
-            "could not read the body (at most {BODY_MAX_BYTES} bytes): {error}"
-        )),
+        Err(error) => Err(format!("could not read the body (at most {BODY_MAX_BYTES} bytes): {error}")),
     }
 }

@@ -41,11 +41,7 @@ pub struct Options {
 /// Writes the model file unless it is there already.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let path = options.directory.join(FILE_NAME);
-    let what = if install(&path)? {
-        "written"
-    } else {
-        "there already"
-    };
+    let what = if install(&path)? { "written" } else { "there already" };
     notice::say("weights", format_args!("{} is {what}", path.display()));
     Ok(())
 }
@@ -84,30 +80,19 @@ impl Weights {
             // The upper 16 bits, as a weight in [-0.5, 0.5).
             f32::from((mixed >> 48) as u16) / 65536.0 - 0.5
         };
-        Self {
-            bias: 1.0,
-            weights: (1..COUNT).map(|_| draw()).collect(),
-        }
+        Self { bias: 1.0, weights: (1..COUNT).map(|_| draw()).collect() }
     }
 
     /// The probability that somebody with these features likes what is ranked. Features beyond the
     /// model's weights count nothing.
     pub(crate) fn score(&self, features: &[f32]) -> f32 {
-        let sum: f32 = self
-            .weights
-            .iter()
-            .zip(features)
-            .map(|(weight, value)| weight * value)
-            .sum();
+        let sum: f32 = self.weights.iter().zip(features).map(|(weight, value)| weight * value).sum();
         1.0 / (1.0 + (-(self.bias + sum)).exp())
     }
 
     /// The bytes of the model file.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let numbers: Vec<u8> = std::iter::once(&self.bias)
-            .chain(&self.weights)
-            .flat_map(|number| number.to_le_bytes())
-            .collect();
+        let numbers: Vec<u8> = std::iter::once(&self.bias).chain(&self.weights).flat_map(|number| number.to_le_bytes()).collect();
         let count = u32::try_from(self.weights.len() + 1).unwrap_or(u32::MAX);
         let mut file = Vec::with_capacity(HEADER_BYTES + numbers.len());
         file.extend_from_slice(MAGIC);
@@ -128,26 +113,16 @@ impl Weights {
         if word(8) != VERSION {
             return Err(Flaw::Version(word(8)));
         }
-        let expected = (word(12) as usize)
-            .saturating_mul(4)
-            .saturating_add(HEADER_BYTES);
+        let expected = (word(12) as usize).saturating_mul(4).saturating_add(HEADER_BYTES);
         if file.len() != expected || numbers.is_empty() {
-            return Err(Flaw::Length {
-                found: file.len(),
-                expected,
-            });
+            return Err(Flaw::Length { found: file.len(), expected });
         }
         if Sha256::digest(numbers).as_slice() != &header[16..] {
             return Err(Flaw::Checksum);
         }
-        let mut numbers = numbers
-            .chunks_exact(4)
-            .map(|bytes| f32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[i])));
+        let mut numbers = numbers.chunks_exact(4).map(|bytes| f32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[i])));
         let bias = numbers.next().ok_or(Flaw::Header)?;
-        Ok(Self {
-            bias,
-            weights: numbers.collect(),
-        })
+        Ok(Self { bias, weights: numbers.collect() })
     }
 
     /// Loads a model file.
@@ -155,14 +130,8 @@ impl Weights {
         let mut bytes = Vec::new();
         File::open(path)
             .and_then(|file| file.take(FILE_MAX_BYTES).read_to_end(&mut bytes))
-            .map_err(|source| Failure::ModelRead {
-                path: path.into(),
-                source,
-            })?;
-        Self::decode(&bytes).map_err(|flaw| Failure::ModelCorrupt {
-            path: path.into(),
-            flaw,
-        })
+            .map_err(|source| Failure::ModelRead { path: path.into(), source })?;
+        Self::decode(&bytes).map_err(|flaw| Failure::ModelCorrupt { path: path.into(), flaw })
     }
 }
 
@@ -177,12 +146,7 @@ pub(crate) fn install(path: &Path) -> Result<bool, Failure> {
         // Half a file would fill the disk a little more at each try.
         let _ = fs::remove_file(&unfinished);
     }
-    written
-        .map(|()| true)
-        .map_err(|source| Failure::ModelWrite {
-            path: path.into(),
-            source,
-        })
+    written.map(|()| true).map_err(|source| Failure::ModelWrite { path: path.into(), source })
 }
 
 fn write_new(path: &Path, unfinished: &Path) -> io::Result<()> {
@@ -236,9 +200,6 @@ mod tests {
         fs::write(&path, b"mine").unwrap();
         assert!(!install(&path).unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"mine");
-        assert!(matches!(
-            Weights::load(&path),
-            Err(Failure::ModelCorrupt { .. })
-        ));
+        assert!(matches!(Weights::load(&path), Err(Failure::ModelCorrupt { .. })));
     }
 }

@@ -40,9 +40,7 @@ impl Breaker {
             Breaker::Open { until } | Breaker::HalfOpen { until } => {
                 let trial = now >= until;
                 if trial {
-                    *self = Breaker::HalfOpen {
-                        until: now + COOLDOWN,
-                    };
+                    *self = Breaker::HalfOpen { until: now + COOLDOWN };
                 }
                 trial
             }
@@ -60,13 +58,9 @@ impl Breaker {
     /// The store did not answer in time, or with an error.
     pub(super) fn failed(&mut self, now: Instant) {
         *self = match *self {
-            Breaker::Closed { failures } if failures + 1 < FAILURES => Breaker::Closed {
-                failures: failures + 1,
-            },
+            Breaker::Closed { failures } if failures + 1 < FAILURES => Breaker::Closed { failures: failures + 1 },
             Breaker::Open { until } => Breaker::Open { until },
-            Breaker::Closed { .. } | Breaker::HalfOpen { .. } => Breaker::Open {
-                until: now + COOLDOWN,
-            },
+            Breaker::Closed { .. } | Breaker::HalfOpen { .. } => Breaker::Open { until: now + COOLDOWN },
         };
     }
 

@@ -44,10 +44,7 @@ async fn watch(gateway: Arc<Gateway>, number: usize) {
             None => {}
             Some(Move::In) => notice::say("gateway", format_args!("{address} is back in rotation")),
             Some(Move::Out) => {
-                notice::say(
-                    "gateway",
-                    format_args!("{address} is out of rotation: {why}"),
-                );
+                notice::say("gateway", format_args!("{address} is out of rotation: {why}"));
             }
         }
     }
@@ -55,10 +52,7 @@ async fn watch(gateway: Arc<Gateway>, number: usize) {
 
 async fn check(check: Check, upstream: &Upstream) -> Result<(), String> {
     match check {
-        Check::Shallow => TcpStream::connect(upstream.address())
-            .await
-            .map(drop)
-            .map_err(|error| error.to_string()),
+        Check::Shallow => TcpStream::connect(upstream.address()).await.map(drop).map_err(|error| error.to_string()),
         Check::Deep => infer(upstream).await,
     }
 }
@@ -66,10 +60,7 @@ async fn check(check: Check, upstream: &Upstream) -> Result<(), String> {
 /// Asks what users ask, over a connection of its own.
 async fn infer(upstream: &Upstream) -> Result<(), String> {
     let question = Bytes::from_static(br#"{"inputs":[]}"#);
-    let (status, body) = upstream
-        .ask_anew(Method::POST, kserve::INFER, question)
-        .await
-        .map_err(|broken| broken.to_string())?;
+    let (status, body) = upstream.ask_anew(Method::POST, kserve::INFER, question).await.map_err(|broken| broken.to_string())?;
     let score = || serde_json::from_slice::<InferResponse>(&body).ok()?.score();
     match (status, score()) {
         (StatusCode::OK, Some(_)) => Ok(()),

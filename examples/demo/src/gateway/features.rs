@@ -57,22 +57,13 @@ pub(super) struct Features {
 impl Features {
     /// Nothing is connected before the first question.
     pub(super) fn new(store: SocketAddr, timeout: Duration, breaker: bool) -> Self {
-        Self {
-            store,
-            timeout,
-            breaker: breaker.then(|| Mutex::new(Breaker::new())),
-            remembered: Mutex::default(),
-            idle: Mutex::default(),
-        }
+        Self { store, timeout, breaker: breaker.then(|| Mutex::new(Breaker::new())), remembered: Mutex::default(), idle: Mutex::default() }
     }
 
     /// A user's features. Without a breaker, they come from the store or not at all.
     pub(super) async fn of(&self, user: &str) -> Result<(Vec<f32>, Origin), String> {
         let Some(breaker) = &self.breaker else {
-            return self
-                .ask(user)
-                .await
-                .map(|features| (features, Origin::Fresh));
+            return self.ask(user).await.map(|features| (features, Origin::Fresh));
         };
         if !lock(breaker).admits(Instant::now()) {
             return Ok(self.recall(user));
@@ -92,9 +83,7 @@ impl Features {
 
     /// The breaker's state, `none` where there is no breaker.
     pub(super) fn breaker(&self) -> &'static str {
-        self.breaker
-            .as_ref()
-            .map_or("none", |breaker| lock(breaker).name())
+        self.breaker.as_ref().map_or("none", |breaker| lock(breaker).name())
     }
 
     fn recall(&self, user: &str) -> (Vec<f32>, Origin) {
@@ -116,10 +105,7 @@ impl Features {
         match timeout(self.timeout, self.get(key.as_bytes())).await {
             Ok(Ok(value)) => parse(&value),
             Ok(Err(why)) => Err(format!("the feature store failed: {why}")),
-            Err(_) => Err(format!(
-                "the feature store did not answer within {:?}",
-                self.timeout
-            )),
+            Err(_) => Err(format!("the feature store did not answer within {:?}", self.timeout)),
         }
     }
 

@@ -101,17 +101,8 @@ struct Gateway {
 
 /// Serves for ever.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let Options {
-        listen,
-        replicas,
-        store,
-        behaviour,
-        ..
-    } = options;
-    let replicas = replicas
-        .0
-        .iter()
-        .map(|&port| SocketAddr::new(listen.ip(), port));
+    let Options { listen, replicas, store, behaviour, .. } = options;
+    let replicas = replicas.0.iter().map(|&port| SocketAddr::new(listen.ip(), port));
     let gateway = Arc::new(Gateway {
         check: behaviour.check,
         rotation: Rotation::new(replicas),
@@ -120,9 +111,6 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     });
     let listener = listen::open(listen)?;
     checks::start(&gateway);
-    web::serve(listener, move |request| {
-        Arc::clone(&gateway).answer(request)
-    })
-    .await;
+    web::serve(listener, move |request| Arc::clone(&gateway).answer(request)).await;
     Ok(())
 }

@@ -37,22 +37,10 @@ impl Rotation {
     /// All replicas begin in rotation: a gateway that distrusts everybody at its start would turn a
     /// restart of itself into an outage.
     pub(super) fn new(replicas: impl Iterator<Item = SocketAddr>) -> Self {
-        let upstreams: Vec<_> = replicas
-            .map(|address| Arc::new(Upstream::new(address)))
-            .collect();
-        let member = |_: &_| Member {
-            in_rotation: true,
-            contrary: 0,
-            reason: None,
-        };
-        let state = State {
-            members: upstreams.iter().map(member).collect(),
-            next: 0,
-        };
-        Self {
-            upstreams,
-            state: Mutex::new(state),
-        }
+        let upstreams: Vec<_> = replicas.map(|address| Arc::new(Upstream::new(address))).collect();
+        let member = |_: &_| Member { in_rotation: true, contrary: 0, reason: None };
+        let state = State { members: upstreams.iter().map(member).collect(), next: 0 };
+        Self { upstreams, state: Mutex::new(state) }
     }
 
     /// All replicas, by number.
@@ -87,11 +75,7 @@ impl Rotation {
         member.contrary = 0;
         member.in_rotation = outcome.is_ok();
         member.reason = outcome.err();
-        Some(if member.in_rotation {
-            Move::In
-        } else {
-            Move::Out
-        })
+        Some(if member.in_rotation { Move::In } else { Move::Out })
     }
 
     /// Takes a replica out at once, because a user's request found nobody there. A connection that is
@@ -100,11 +84,7 @@ impl Rotation {
         let mut state = self.lock();
         let member = &mut state.members[number];
         let left = member.in_rotation;
-        *member = Member {
-            in_rotation: false,
-            contrary: 0,
-            reason: Some(reason),
-        };
+        *member = Member { in_rotation: false, contrary: 0, reason: Some(reason) };
         left
     }
 

@@ -29,9 +29,7 @@ impl Gateway {
             (&Method::GET, "/rank") => self.rank(request.uri().query()).await,
             (&Method::GET, kserve::LIVE) => web::json(StatusCode::OK, &json!({ "live": true })),
             (&Method::GET, kserve::READY | kserve::MODEL_READY) => self.ready(),
-            (&Method::GET, "/breaker") => {
-                web::json(StatusCode::OK, &json!({ "state": self.features.breaker() }))
-            }
+            (&Method::GET, "/breaker") => web::json(StatusCode::OK, &json!({ "state": self.features.breaker() })),
             (&Method::GET, "/status") => self.status(),
             (_, path) => web::not_found(path),
         }
@@ -40,11 +38,7 @@ impl Gateway {
     /// What the gateway claims of itself. It is as true as its checks are deep.
     fn ready(&self) -> Reply {
         let ready = self.rotation.any();
-        let status = if ready {
-            StatusCode::OK
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        };
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         web::json(status, &json!({ "ready": ready }))
     }
 
@@ -67,10 +61,7 @@ impl Gateway {
         let request = match request {
             Ok(request) => request,
             Err(why) => {
-                return web::problem(
-                    StatusCode::BAD_REQUEST,
-                    format_args!("not a KServe v2 inference request: {why}"),
-                );
+                return web::problem(StatusCode::BAD_REQUEST, format_args!("not a KServe v2 inference request: {why}"));
             }
         };
         if !request.inputs.is_empty() {
@@ -91,38 +82,20 @@ impl Gateway {
 
     /// The same for people: `/rank?user=7`.
     async fn rank(&self, query: Option<&str>) -> Reply {
-        let user = query
-            .unwrap_or_default()
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("user="))
-            .unwrap_or(ANYBODY);
+        let user = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("user=")).unwrap_or(ANYBODY);
         match self.score(user, InferRequest::default()).await {
-            Ok((answer, origin)) => web::json(
-                StatusCode::OK,
-                &json!({ "user": user, "score": answer.score(), "features": origin.word() }),
-            ),
+            Ok((answer, origin)) => web::json(StatusCode::OK, &json!({ "user": user, "score": answer.score(), "features": origin.word() })),
             Err(problem) => problem,
         }
     }
 
     /// Fetches the user's features and asks a replica for the score.
-    async fn score(
-        &self,
-        user: &str,
-        mut request: InferRequest,
-    ) -> Result<(InferResponse, Origin), Reply> {
+    async fn score(&self, user: &str, mut request: InferRequest) -> Result<(InferResponse, Origin), Reply> {
         let named = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if user.is_empty() || user.len() > USER_MAX_BYTES || !user.bytes().all(named) {
-            return Err(web::problem(
-                StatusCode::BAD_REQUEST,
-                "a user is named by 1 to 64 letters, digits, `-`, `_` or `.`",
-            ));
+            return Err(web::problem(StatusCode::BAD_REQUEST, "a user is named by 1 to 64 letters, digits, `-`, `_` or `.`"));
         }
-        let (features, origin) = self
-            .features
-            .of(user)
-            .await
-            .map_err(|why| web::problem(StatusCode::SERVICE_UNAVAILABLE, why))?;
+        let (features, origin) = self.features.of(user).await.map_err(|why| web::problem(StatusCode::SERVICE_UNAVAILABLE, why))?;
         if !features.is_empty() {
             request.inputs = vec![Tensor::row("features", features)];
         }
@@ -130,15 +103,9 @@ impl Gateway {
         if status != StatusCode::OK {
             return Err(web::bytes(status, body));
         }
-        let mut answer: InferResponse = serde_json::from_slice(&body).map_err(|_| {
-            web::problem(
-                StatusCode::BAD_GATEWAY,
-                "a replica answered something that is no score",
-            )
-        })?;
-        answer
-            .parameters
-            .insert("features".into(), origin.word().into());
+        let mut answer: InferResponse = serde_json::from_slice(&body)
+            .map_err(|_| web::problem(StatusCode::BAD_GATEWAY, "a replica answered something that is no score"))?;
+        answer.parameters.insert("features".into(), origin.word().into());
         Ok((answer, origin))
     }
 
@@ -156,28 +123,18 @@ impl Gateway {
                 Ok(Err(broken)) => {
                     let address = upstream.address();
                     if self.rotation.unreachable(number, broken.to_string()) {
-                        notice::say(
-                            "gateway",
-                            format_args!("{address} is out of rotation: {broken}"),
-                        );
+                        notice::say("gateway", format_args!("{address} is out of rotation: {broken}"));
                     }
                 }
                 Err(_) => {
                     return Err(web::problem(
                         StatusCode::GATEWAY_TIMEOUT,
-                        format_args!(
-                            "a replica did not answer within {:?}",
-                            self.upstream_timeout
-                        ),
+                        format_args!("a replica did not answer within {:?}", self.upstream_timeout),
                     ));
                 }
             }
         }
-        let status = if tried.is_empty() {
-            StatusCode::SERVICE_UNAVAILABLE
-        } else {
-            StatusCode::BAD_GATEWAY
-        };
+        let status = if tried.is_empty() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::BAD_GATEWAY };
         Err(web::problem(status, "no replica can be reached"))
     }
 }

@@ -40,10 +40,7 @@ pub(crate) struct Upstream {
 impl Upstream {
     /// Nothing is connected before the first request.
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self {
-            address,
-            idle: Mutex::default(),
-        }
+        Self { address, idle: Mutex::default() }
     }
 
     /// Where the replica listens.
@@ -54,16 +51,9 @@ impl Upstream {
     /// Asks over a connection kept alive, or over a new one where there is none. A kept connection
     /// that turns out to be broken proves nothing about the replica, so the next one is tried;
     /// inferences change nothing, so asking twice is harmless.
-    pub(crate) async fn ask(
-        &self,
-        method: Method,
-        path: &'static str,
-        body: Bytes,
-    ) -> Result<(StatusCode, Bytes), Broken> {
+    pub(crate) async fn ask(&self, method: Method, path: &'static str, body: Bytes) -> Result<(StatusCode, Bytes), Broken> {
         while let Some(connection) = self.take() {
-            let answer = self
-                .exchange(connection, method.clone(), path, body.clone())
-                .await;
+            let answer = self.exchange(connection, method.clone(), path, body.clone()).await;
             if !matches!(answer, Err(Broken::Exchange(_))) {
                 return answer;
             }
@@ -72,19 +62,10 @@ impl Upstream {
     }
 
     /// Asks over a new connection.
-    pub(crate) async fn ask_anew(
-        &self,
-        method: Method,
-        path: &'static str,
-        body: Bytes,
-    ) -> Result<(StatusCode, Bytes), Broken> {
-        let stream = TcpStream::connect(self.address)
-            .await
-            .map_err(Broken::Connect)?;
+    pub(crate) async fn ask_anew(&self, method: Method, path: &'static str, body: Bytes) -> Result<(StatusCode, Bytes), Broken> {
+        let stream = TcpStream::connect(self.address).await.map_err(Broken::Connect)?;
         stream.set_nodelay(true).map_err(Broken::Connect)?;
-        let (sender, connection) = handshake(TokioIo::new(stream))
-            .await
-            .map_err(Broken::Exchange)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(Broken::Exchange)?;
         // Ends when the sender is dropped or the replica hangs up.
         tokio::spawn(async { drop(connection.await) });
         self.exchange(sender, method, path, body).await
@@ -104,10 +85,7 @@ impl Upstream {
             request.headers_mut().insert(header::HOST, host);
         }
         connection.ready().await.map_err(Broken::Exchange)?;
-        let answer = connection
-            .send_request(request)
-            .await
-            .map_err(Broken::Exchange)?;
+        let answer = connection.send_request(request).await.map_err(Broken::Exchange)?;
         let status = answer.status();
         let body = web::read(answer.into_body()).await.map_err(Broken::Body)?;
         self.keep(connection);

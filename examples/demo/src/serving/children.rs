@@ -54,12 +54,7 @@ impl Children {
     /// No children yet.
     pub(super) fn new(restart_after: Option<Duration>) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(Failure::Program)?;
-        Ok(Self {
-            program,
-            restart_after,
-            end: watch::Sender::new(false),
-            watchers: JoinSet::new(),
-        })
+        Ok(Self { program, restart_after, end: watch::Sender::new(false), watchers: JoinSet::new() })
     }
 
     /// Starts parts all at once and waits until every one is up. What came up before another failed
@@ -74,8 +69,7 @@ impl Children {
         }
         for running in started {
             let (program, after) = (self.program.clone(), self.restart_after);
-            self.watchers
-                .spawn(watch(program, running, after, self.end.subscribe()));
+            self.watchers.spawn(watch(program, running, after, self.end.subscribe()));
         }
         Ok(())
     }
@@ -102,10 +96,7 @@ impl Running {
 
     /// Asks the child to end, then makes it.
     async fn end(mut self) {
-        let pid = self
-            .child
-            .id()
-            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let pid = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         if let Some(pid) = pid {
             // The child is not reaped yet, so the pid is still its own. It may be a zombie.
             let _ = kill_process(pid, Signal::TERM);
@@ -117,22 +108,14 @@ impl Running {
 }
 
 /// Stays with one part until the supervisor ends or, without restarts, the part does.
-async fn watch(
-    program: PathBuf,
-    mut running: Running,
-    restart_after: Option<Duration>,
-    mut end: watch::Receiver<bool>,
-) {
+async fn watch(program: PathBuf, mut running: Running, restart_after: Option<Duration>, mut end: watch::Receiver<bool>) {
     loop {
         let status = tokio::select! {
             status = running.child.wait() => status,
             () = over(&mut end) => return running.end().await,
         };
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        notice::say(
-            "serving",
-            format_args!("the {} ended ({status})", running.part.name),
-        );
+        notice::say("serving", format_args!("the {} ended ({status})", running.part.name));
         let Some(pause) = restart_after else { return };
         if timeout(pause, over(&mut end)).await.is_ok() {
             return;
@@ -164,15 +147,8 @@ fn spawn(program: &PathBuf, part: Part) -> Result<Running, Failure> {
         Ok(mut child) => {
             // Taken out, because waiting for a child closes what is left in there.
             let lifeline = child.stdin.take();
-            Ok(Running {
-                part,
-                child,
-                _lifeline: lifeline,
-            })
+            Ok(Running { part, child, _lifeline: lifeline })
         }
-        Err(source) => Err(Failure::Spawn {
-            part: part.name,
-            source,
-        }),
+        Err(source) => Err(Failure::Spawn { part: part.name, source }),
     }
 }

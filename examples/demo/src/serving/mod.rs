@@ -62,10 +62,7 @@ async fn serve(options: &Options, children: &mut Children) -> Result<(), Failure
     let gateway = gateway(options);
     for part in behind_the_gateway.iter().chain([&gateway]) {
         if ready::listens(part.address).await {
-            return Err(Failure::Taken {
-                part: part.name.clone(),
-                address: part.address,
-            });
+            return Err(Failure::Taken { part: part.name.clone(), address: part.address });
         }
     }
     let own_store = !options.external_store && !ready::listens(options.store).await;
@@ -77,10 +74,7 @@ async fn serve(options: &Options, children: &mut Children) -> Result<(), Failure
     let whose = if own_store { "" } else { " (not started here)" };
     notice::say(
         "serving",
-        format_args!(
-            "http://{} with replicas on {} and the feature store on {}{whose}",
-            options.listen, options.replicas, options.store
-        ),
+        format_args!("http://{} with replicas on {} and the feature store on {}{whose}", options.listen, options.replicas, options.store),
     );
     std::future::pending().await
 }
@@ -88,24 +82,13 @@ async fn serve(options: &Options, children: &mut Children) -> Result<(), Failure
 fn replicas(options: &Options) -> Result<Vec<Part>, Failure> {
     let replica = |(index, &port): (usize, &u16)| {
         let address = SocketAddr::new(options.listen.ip(), port);
-        let mut words = vec![
-            "replica".into(),
-            "--listen".into(),
-            address.to_string().into(),
-        ];
+        let mut words = vec!["replica".into(), "--listen".into(), address.to_string().into()];
         if let Some(models) = &options.models {
-            let file = models
-                .join(format!("replica-{}", index + 1))
-                .join(weights::FILE_NAME);
+            let file = models.join(format!("replica-{}", index + 1)).join(weights::FILE_NAME);
             weights::install(&file)?;
             words.extend(["--model".into(), file.into()]);
         }
-        Ok(Part {
-            name: format!("replica {port}"),
-            address,
-            words,
-            question: Question::Ready,
-        })
+        Ok(Part { name: format!("replica {port}"), address, words, question: Question::Ready })
     };
     options.replicas.0.iter().enumerate().map(replica).collect()
 }
@@ -114,32 +97,16 @@ fn store(options: &Options) -> Part {
     Part {
         name: "feature store".into(),
         address: options.store,
-        words: vec![
-            "store".into(),
-            "--listen".into(),
-            options.store.to_string().into(),
-        ],
+        words: vec!["store".into(), "--listen".into(), options.store.to_string().into()],
         question: Question::Ping,
     }
 }
 
 fn gateway(options: &Options) -> Part {
     let mut words = vec!["gateway".to_owned()];
-    let values = [
-        ("--listen", options.listen.to_string()),
-        ("--replicas", options.replicas.to_string()),
-        ("--store", options.store.to_string()),
-    ];
-    words.extend(
-        values
-            .into_iter()
-            .flat_map(|(name, value)| [name.to_owned(), value]),
-    );
+    let values =
+        [("--listen", options.listen.to_string()), ("--replicas", options.replicas.to_string()), ("--store", options.store.to_string())];
+    words.extend(values.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
     words.extend(options.behaviour.words());
-    Part {
-        name: "gateway".into(),
-        address: options.listen,
-        words: words.into_iter().map(Into::into).collect(),
-        question: Question::Ready,
-    }
+    Part { name: "gateway".into(), address: options.listen, words: words.into_iter().map(Into::into).collect(), question: Question::Ready }
 }

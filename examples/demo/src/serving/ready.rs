@@ -29,10 +29,7 @@ pub(super) enum Question {
 
 /// Does anybody accept connections there?
 pub(super) async fn listens(address: SocketAddr) -> bool {
-    matches!(
-        timeout(TIMEOUT, TcpStream::connect(address)).await,
-        Ok(Ok(_))
-    )
+    matches!(timeout(TIMEOUT, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
 /// Asks until the answer is yes.
@@ -52,9 +49,7 @@ pub(super) async fn answers(question: Question, address: SocketAddr) {
 }
 
 async fn ready(address: SocketAddr) -> bool {
-    let answer = Upstream::new(address)
-        .ask_anew(Method::GET, kserve::READY, Bytes::new())
-        .await;
+    let answer = Upstream::new(address).ask_anew(Method::GET, kserve::READY, Bytes::new()).await;
     matches!(answer, Ok((StatusCode::OK, _)))
 }
 

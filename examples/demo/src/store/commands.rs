@@ -42,20 +42,15 @@ impl Store {
             ("GET", [key]) => self.get(key),
             ("MGET", [_, ..]) => Reply::Array(arguments.iter().map(|key| self.get(key)).collect()),
             ("SET", [key, value]) => self.set(key, value),
-            ("SET", [_, _, ..]) => {
-                Reply::Error("ERR syntax error: SET takes no options here".into())
-            }
-            ("DEL", [_, ..]) => {
-                Reply::Integer(arguments.iter().filter(|key| self.delete(key)).count())
-            }
+            ("SET", [_, _, ..]) => Reply::Error("ERR syntax error: SET takes no options here".into()),
+            ("DEL", [_, ..]) => Reply::Integer(arguments.iter().filter(|key| self.delete(key)).count()),
             ("INFO", _) => self.info(),
             // redis-cli asks for the documentation of all commands when it starts.
             ("COMMAND", _) => Reply::Array(Vec::new()),
             ("QUIT", _) => Reply::Simple("OK"),
-            ("PING" | "ECHO" | "GET" | "MGET" | "SET" | "DEL", _) => Reply::Error(format!(
-                "ERR wrong number of arguments for '{}' command",
-                name.to_ascii_lowercase()
-            )),
+            ("PING" | "ECHO" | "GET" | "MGET" | "SET" | "DEL", _) => {
+                Reply::Error(format!("ERR wrong number of arguments for '{}' command", name.to_ascii_lowercase()))
+            }
             _ => Reply::Error(format!(
                 "ERR unknown command '{}'; known are PING, ECHO, GET, MGET, SET, DEL, INFO, COMMAND, QUIT",
                 name.chars().take(64).collect::<String>()
@@ -121,10 +116,7 @@ mod tests {
         let mut store = Store::default();
         assert_eq!(ask(&mut store, &[b"set", b"k", b"v"]), "+OK\r\n");
         assert_eq!(ask(&mut store, &[b"GET", b"k"]), "$1\r\nv\r\n");
-        assert_eq!(
-            ask(&mut store, &[b"MGET", b"k", b"x"]),
-            "*2\r\n$1\r\nv\r\n$-1\r\n"
-        );
+        assert_eq!(ask(&mut store, &[b"MGET", b"k", b"x"]), "*2\r\n$1\r\nv\r\n$-1\r\n");
         assert_eq!(ask(&mut store, &[b"DEL", b"k", b"x"]), ":1\r\n");
         assert_eq!(ask(&mut store, &[b"GET", b"k"]), "$-1\r\n");
         assert_eq!(store.bytes, 0);
@@ -133,10 +125,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let mut store = Store::default();
-        assert_eq!(
-            ask(&mut store, &[b"get"]),
-            "-ERR wrong number of arguments for 'get' command\r\n"
-        );
+        assert_eq!(ask(&mut store, &[b"get"]), "-ERR wrong number of arguments for 'get' command\r\n");
         assert!(ask(&mut store, &[b"FL\r\nY"]).starts_with("-ERR unknown command 'FL  Y'"));
         assert!(ask(&mut store, &[b"SET", b"k", b"v", b"NX"]).starts_with("-ERR syntax error"));
     }
@@ -145,14 +134,9 @@ mod tests {
     fn memory_is_bounded() {
         let mut store = Store::default();
         let value = vec![b'x'; BULK_MAX_BYTES];
-        let full = (0..100).find(|key: &u32| {
-            ask(&mut store, &[b"SET", &key.to_be_bytes(), &value]).starts_with("-OOM")
-        });
+        let full = (0..100).find(|key: &u32| ask(&mut store, &[b"SET", &key.to_be_bytes(), &value]).starts_with("-OOM"));
         assert_eq!(full, Some(31));
         assert!(store.bytes <= MEMORY_MAX_BYTES);
-        assert_eq!(
-            ask(&mut store, &[b"SET", &0_u32.to_be_bytes(), b"small"]),
-            "+OK\r\n"
-        );
+        assert_eq!(ask(&mut store, &[b"SET", &0_u32.to_be_bytes(), b"small"]), "+OK\r\n");
     }
 }

@@ -41,21 +41,14 @@ pub(super) type Request = Vec<Vec<u8>>;
 /// connection alive) and empty arrays are skipped.
 pub(super) fn read_request(received: &mut BytesMut) -> Result<Option<Request>, Breach> {
     loop {
-        let mut cursor = Cursor {
-            bytes: received,
-            at: 0,
-        };
+        let mut cursor = Cursor { bytes: received, at: 0 };
         let request = match cursor.bytes.first() {
             None => return Ok(None),
             Some(b'*') => cursor.array()?,
             Some(_) => cursor.inline()?,
         };
         let Some(request) = request else {
-            return if received.len() > REQUEST_MAX_BYTES {
-                Err(Breach::Request)
-            } else {
-                Ok(None)
-            };
+            return if received.len() > REQUEST_MAX_BYTES { Err(Breach::Request) } else { Ok(None) };
         };
         let taken = cursor.at;
         received.advance(taken);
@@ -107,10 +100,7 @@ fn line(out: &mut Vec<u8>, kind: char, text: impl std::fmt::Display) {
 
 /// The bytes of a request.
 pub(crate) fn write_request(words: &[&[u8]]) -> Vec<u8> {
-    let words = words
-        .iter()
-        .map(|word| Reply::Bulk(Some(word.to_vec())))
-        .collect();
+    let words = words.iter().map(|word| Reply::Bulk(Some(word.to_vec()))).collect();
     let mut out = Vec::new();
     Reply::Array(words).write(&mut out);
     out
@@ -119,16 +109,11 @@ pub(crate) fn write_request(words: &[&[u8]]) -> Vec<u8> {
 /// Takes the next whole reply from the buffer, as far as a client of this store needs them: a value,
 /// nil or an error. Other replies come back as an error.
 pub(crate) fn read_reply(received: &mut BytesMut) -> Result<Option<Reply>, Breach> {
-    let mut cursor = Cursor {
-        bytes: received,
-        at: 0,
-    };
+    let mut cursor = Cursor { bytes: received, at: 0 };
     let reply = match cursor.bytes.first() {
         None => return Ok(None),
         Some(b'$') => cursor.bulk()?.map(Reply::Bulk),
-        Some(_) => cursor
-            .line()?
-            .map(|line| Reply::Error(String::from_utf8_lossy(&line[1.min(line.len())..]).into())),
+        Some(_) => cursor.line()?.map(|line| Reply::Error(String::from_utf8_lossy(&line[1.min(line.len())..]).into())),
     };
     let taken = cursor.at;
     if reply.is_some() {
@@ -147,11 +132,7 @@ impl<'a> Cursor<'a> {
     /// The next line, without its end.
     fn line(&mut self) -> Result<Option<&'a [u8]>, Breach> {
         let rest = &self.bytes[self.at..];
-        match rest
-            .iter()
-            .take(LINE_MAX_BYTES)
-            .position(|&byte| byte == b'\n')
-        {
+        match rest.iter().take(LINE_MAX_BYTES).position(|&byte| byte == b'\n') {
             Some(end) => {
                 self.at += end + 1;
                 let line = &rest[..end];
@@ -164,12 +145,7 @@ impl<'a> Cursor<'a> {
 
     /// `GET key` as a person types it.
     fn inline(&mut self) -> Result<Option<Request>, Breach> {
-        let words = |line: &[u8]| {
-            line.split(u8::is_ascii_whitespace)
-                .filter(|word| !word.is_empty())
-                .map(<[u8]>::to_vec)
-                .collect()
-        };
+        let words = |line: &[u8]| line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect();
         Ok(self.line()?.map(words))
     }
 
@@ -194,19 +170,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// The outer `None`: not whole yet. The inner one: nil.
-    #[expect(
-        clippy::option_option,
-        reason = "absent for now and absent for good are two answers"
-    )]
+    #[expect(clippy::option_option, reason = "absent for now and absent for good are two answers")]
     fn bulk(&mut self) -> Result<Option<Option<Vec<u8>>>, Breach> {
         match self.bytes.get(self.at) {
             None => return Ok(None),
             Some(b'$') => {}
             Some(&found) => {
-                return Err(Breach::Type {
-                    expected: '$',
-                    found,
-                });
+                return Err(Breach::Type { expected: '$', found });
             }
         }
         let Some(line) = self.line()? else {
@@ -273,13 +243,7 @@ mod tests {
         assert_eq!(all(b"*1\r\n$99999999999\r\n"), Err(Breach::Length));
         assert_eq!(all(b"*1\r\n$-5\r\n"), Err(Breach::Length));
         assert_eq!(all(b"*1\r\n$-1\r\n"), Err(Breach::Length));
-        assert_eq!(
-            all(b"*1\r\n:5\r\n"),
-            Err(Breach::Type {
-                expected: '$',
-                found: b':'
-            })
-        );
+        assert_eq!(all(b"*1\r\n:5\r\n"), Err(Breach::Type { expected: '$', found: b':' }));
         assert_eq!(all(b"*1\r\n$1\r\nkey\r\n"), Err(Breach::End));
         assert_eq!(all(&[b'x'; LINE_MAX_BYTES]), Err(Breach::Line));
         assert_eq!(all(b"*-1\r\n"), Ok(vec![]));
@@ -297,11 +261,7 @@ mod tests {
     #[test]
     fn replies_are_read_back() {
         let mut bytes = Vec::new();
-        let replies = [
-            Reply::Bulk(Some(b"a\r\nb".to_vec())),
-            Reply::Bulk(None),
-            Reply::Error("ERR no".into()),
-        ];
+        let replies = [Reply::Bulk(Some(b"a\r\nb".to_vec())), Reply::Bulk(None), Reply::Error("ERR no".into())];
         replies.iter().for_each(|reply| reply.write(&mut bytes));
         let mut received = BytesMut::new();
         let mut read = Vec::new();
