@@ -7,6 +7,8 @@
 
 pub mod claim;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod event;
 pub mod experiment;
 pub mod expression;

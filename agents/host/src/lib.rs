@@ -1,1 +1,38 @@
-//! The world of a Linux host: its processes, files and cgroups, and the faults on them.
+//! The world of a Linux host: its processes, files and control groups, and the faults on them.
+//!
+//! - [`Host`] is the world; [`HostView`] is the part of it that can only be read.
+//! - [`target_kinds`] are the kinds of target that are found here, one file each in `target/`.
+//! - [`faults`] are the faults, one file each in `faults/`. A fault module never signals, spawns or writes by itself: it asks the
+//!   world, whose modules (`process`, `spawn`, `file`, `cgroup`) are the only ones that may. `clippy.toml` holds that line.
+
+mod guard;
+mod process;
+mod spawn;
+mod system;
+mod target;
+mod world;
+
+mod faults;
+
+pub use process::{Entry, Snapshot, name_of};
+pub use world::{Host, HostView};
+
+use std::sync::Arc;
+
+use chaos_core::Table;
+use chaos_core::target::TargetKindTable;
+
+/// Every fault on a host. The one line that a new fault costs is here.
+#[must_use]
+pub fn faults(world: &Arc<Host>) -> Table {
+    Table::new()
+        .with(faults::process_kill::ProcessKill, world)
+        .with(faults::process_pause::ProcessPause, world)
+        .with(faults::system_process::SystemProcessFault, world)
+}
+
+/// Every kind of target on a host. The one line that a new kind costs is here.
+#[must_use]
+pub fn target_kinds(view: &HostView) -> TargetKindTable {
+    TargetKindTable::new().with(target::processes::Processes(view.clone()))
+}

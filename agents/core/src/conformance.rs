@@ -1,0 +1,168 @@
+//! The contract suite: what every fault of every table must hold, checked through the erased layer on a scene of its own.
+//!
+//! A crate's test goes through its table and gives a [`Stage`] for each kind; a fault without one fails the test.
+//!
+//! # What is checked
+//! - `prepare` changes nothing; the undo comes back from its JSON text as it was.
+//! - Revert without inject, after staging alone, after an inject that was asked to stop half-way, and twice: all leave the scene as it was.
+//! - Inject makes `inspect` say *whole*, and an independent look sees a difference; after revert `inspect` says *none* and the look sees none.
+//! - An irreversible fault is seen to act, and reverts without a word.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::clock::Boot;
+use crate::fault::{Armed, FaultError, InPlace, InjectionId, Presence, Reversibility, UndoJson};
+use crate::table::AnyFault;
+use crate::target::Target;
+
+/// How long an effect may take to be seen, or to be gone.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Something to harm, fresh for one law.
+pub struct Scene {
+    /// The target.
+    pub target: Target,
+    /// What stands under `with:`.
+    pub spec: Value,
+    /// Looks at the target by other means than the fault's own: the same text means the same state.
+    pub look: Box<dyn Fn() -> String + Send>,
+    /// Whatever must live as long as the scene.
+    pub keep: Box<dyn std::any::Any + Send>,
+}
+
+/// Makes a fresh [`Scene`].
+pub type Stage<'a> = &'a dyn Fn() -> Scene;
+
+/// Checks one fault against the whole contract.
+///
+/// # Panics
+/// At the first law that is broken, naming fault and law.
+pub async fn check(fault: &dyn AnyFault, stage: Stage<'_>) {
+    let irreversible = fault.reversibility(&stage().spec) == Reversibility::Irreversible;
+    the_profile_is_filled(fault);
+    preparing_changes_nothing(fault, stage()).await;
+    it_acts_and_is_taken_back(fault, stage(), irreversible).await;
+    if !irreversible {
+        reverting_without_inject_changes_nothing(fault, stage(), false).await;
+        reverting_without_inject_changes_nothing(fault, stage(), true).await;
+        a_half_run_inject_is_taken_back(fault, stage()).await;
+    }
+}
+
+/// What only the journal can make: permission to inject, with a minute until its deadline. For tests that look closer than the suite.
+#[must_use]
+pub fn arm(id: InjectionId, undo: UndoJson) -> Armed<UndoJson> {
+    let (_, asked) = watch::channel(false);
+    Armed::new(id, Boot::now().plus(PATIENCE * 3), asked, undo)
+}
+
+fn the_profile_is_filled(fault: &dyn AnyFault) {
+    let (kind, profile) = (fault.kind(), fault.profile());
+    for (what, text) in
+        [("summary", profile.summary), ("about", profile.about), ("example", profile.example), ("privileges", profile.privileges)]
+    {
+        assert!(!text.trim().is_empty(), "{kind}: the profile has no {what}");
+    }
+    assert!(profile.internal || profile.example.contains(kind), "{kind}: its example does not use it");
+    assert!(profile.internal || !profile.takes.is_empty(), "{kind}: takes no kind of target");
+}
+
+async fn preparing_changes_nothing(fault: &dyn AnyFault, scene: Scene) {
+    let kind = fault.kind();
+    let before = (scene.look)();
+    let (_, undo) = prepared(fault, &scene).await;
+    assert_eq!((scene.look)(), before, "{kind}: prepare changed the world");
+    let text = serde_json::to_string(&undo).unwrap_or_default();
+    let again: UndoJson = serde_json::from_str(&text).unwrap_or_default();
+    assert_eq!(again, undo, "{kind}: the undo does not come back from its text");
+    assert!(undo.get("version").is_some(), "{kind}: the undo has no version");
+    assert!(!fault.explain(&undo).is_empty(), "{kind}: the undo does not explain itself");
+    assert!(fault.explain(&Value::Null)[0].starts_with('#'), "{kind}: an unreadable undo must be said to be so");
+}
+
+async fn it_acts_and_is_taken_back(fault: &dyn AnyFault, scene: Scene, irreversible: bool) {
+    let kind = fault.kind();
+    let before = (scene.look)();
+    let (id, undo) = prepared(fault, &scene).await;
+    let (_cancel, asked) = watch::channel(false);
+    let armed = || Armed::new(id.clone(), Boot::now().plus(PATIENCE * 3), asked.clone(), undo.clone());
+    fault.stage(&armed()).await.unwrap_or_else(|e| panic!("{kind}: stage: {e}"));
+    fault.inject(armed()).await.unwrap_or_else(|e| panic!("{kind}: inject: {e}"));
+    let presence = until(fault, &undo, InPlace::Whole).await;
+    assert_eq!(presence.in_place, InPlace::Whole, "{kind}: injected, but inspect says {presence:?}");
+    if irreversible {
+        for _ in 0..2 {
+            fault.revert(&undo).await.unwrap_or_else(|e| panic!("{kind}: revert of what cannot be reverted must be quiet: {e}"));
+        }
+        return;
+    }
+    assert_ne!((scene.look)(), before, "{kind}: inspect says whole, but nothing is to be seen");
+    for time in ["once", "twice"] {
+        reverted(fault, &undo, &scene, &before, &format!("reverted {time}")).await;
+    }
+}
+
+async fn reverting_without_inject_changes_nothing(fault: &dyn AnyFault, scene: Scene, staged: bool) {
+    let kind = fault.kind();
+    let before = (scene.look)();
+    let (id, undo) = prepared(fault, &scene).await;
+    if staged {
+        let (_cancel, asked) = watch::channel(false);
+        let armed = Armed::new(id, Boot::now().plus(PATIENCE), asked, undo.clone());
+        fault.stage(&armed).await.unwrap_or_else(|e| panic!("{kind}: stage: {e}"));
+    }
+    let what = if staged { "staged, never injected, reverted" } else { "never injected, reverted" };
+    reverted(fault, &undo, &scene, &before, what).await;
+}
+
+async fn a_half_run_inject_is_taken_back(fault: &dyn AnyFault, scene: Scene) {
+    let kind = fault.kind();
+    let before = (scene.look)();
+    let (id, undo) = prepared(fault, &scene).await;
+    let (_cancel, asked) = watch::channel(true);
+    let armed = || Armed::new(id.clone(), Boot::now().plus(PATIENCE), asked.clone(), undo.clone());
+    let staged = fault.stage(&armed()).await;
+    let done = match staged {
+        Ok(()) => fault.inject(armed()).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = done {
+        assert!(error.cancelled, "{kind}: asked to stop, it failed instead: {error}");
+    }
+    reverted(fault, &undo, &scene, &before, "stopped half-way, reverted").await;
+}
+
+async fn reverted(fault: &dyn AnyFault, undo: &UndoJson, scene: &Scene, before: &str, what: &str) {
+    let kind = fault.kind();
+    fault.revert(undo).await.unwrap_or_else(|e| panic!("{kind}: {what}: {e}"));
+    let presence = until(fault, undo, InPlace::None).await;
+    assert_eq!(presence.in_place, InPlace::None, "{kind}: {what}, but inspect says {presence:?}");
+    let since = Instant::now();
+    while (scene.look)() != before && since.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((scene.look)(), before, "{kind}: {what}, but the world is not as it was");
+}
+
+async fn until(fault: &dyn AnyFault, undo: &UndoJson, wanted: InPlace) -> Presence {
+    let since = Instant::now();
+    loop {
+        let presence = fault.inspect(undo).await.unwrap_or_else(|e| panic!("{}: inspect: {e}", fault.kind()));
+        if presence.in_place == wanted || since.elapsed() > PATIENCE {
+            return presence;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn prepared(fault: &dyn AnyFault, scene: &Scene) -> (InjectionId, UndoJson) {
+    let id = InjectionId { run: format!("conformance-{:x}", Boot::now().0), slot: "0.0.0".into() };
+    let errors = fault.check(&scene.spec);
+    assert!(errors.is_empty(), "{}: the spec is refused: {errors:?}", fault.kind());
+    let prepared = fault.prepare(&scene.spec, &scene.target, &id).await;
+    let prepared = prepared.unwrap_or_else(|e: FaultError| panic!("{}: prepare: {e}", fault.kind()));
+    (id, prepared.undo)
+}

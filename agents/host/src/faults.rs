@@ -1,0 +1,37 @@
+//! The faults on a host, one file each.
+
+pub(crate) mod process_kill;
+pub(crate) mod process_pause;
+pub(crate) mod system_process;
+
+use std::io;
+
+use chaos_core::FaultError;
+use chaos_core::target::ProcessId;
+use rustix::io::Errno;
+
+use crate::process::{Held, Snapshot, name_of};
+
+/// The processes, as a fault needs them.
+fn look() -> Result<Snapshot, FaultError> {
+    Snapshot::take().map_err(|e| failed("list the processes", &e))
+}
+
+/// Holds a process; `None`: it has ended.
+fn hold(id: ProcessId) -> Result<Option<Held>, FaultError> {
+    Held::open(id).map_err(|e| failed(&format!("hold process {}", id.pid), &e.into()))
+}
+
+fn failed(doing: &str, error: &io::Error) -> FaultError {
+    FaultError::new(format!("{doing}: {error}"))
+}
+
+fn not_signalled(signal: &str, id: ProcessId, errno: Errno) -> FaultError {
+    let error = FaultError::new(format!("send {signal} to process {} ({}): {errno}", id.pid, name_of(id.pid)));
+    if errno == Errno::PERM { error.hint("run as root, or as the user whose process it is") } else { error }
+}
+
+/// The shell's way to ask whether a pid is still the process meant.
+fn is_still(id: ProcessId) -> String {
+    format!(r#"[ "$(sed 's/.*) //' /proc/{}/stat | cut -d' ' -f20)" = {} ]"#, id.pid, id.start_ticks)
+}

@@ -1,0 +1,201 @@
+//! `process.pause`: the gray failure. The process is there, its sockets accept, and nothing answers.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chaos_core::fault::{
+    Armed, Class, Fault, FaultError, InjectionId, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
+    SecondNet,
+};
+use chaos_core::target::{Facet, ProcessId, Target};
+use procfs::process::Process;
+use rustix::process::Signal;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::{hold, is_still, look, not_signalled};
+use crate::process::{Kin, Snapshot, name_of};
+use crate::world::{Host, HostView};
+
+/// How often a signal's effect is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// How long a process may take to stop or to go on: one that waits for a disk does so first.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Stops a process by SIGSTOP, with its tree where that is meant.
+pub(crate) struct ProcessPause;
+
+/// Nothing to say: a process runs, or it does not.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spec {}
+
+/// Who was stopped.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "version")]
+pub(crate) enum Undo {
+    /// By SIGSTOP; SIGCONT takes it back.
+    #[serde(rename = "1")]
+    Signal {
+        /// The processes.
+        kin: Kin,
+    },
+}
+
+impl Undo {
+    fn kin(&self) -> &Kin {
+        match self {
+            Self::Signal { kin } => kin,
+        }
+    }
+}
+
+impl Fault for ProcessPause {
+    type World = Host;
+    type Spec = Spec;
+    type Undo = Undo;
+    const KIND: &'static str = "process.pause";
+
+    fn profile(&self) -> Profile {
+        Profile {
+            summary: "freezes a process: it exists, accepts connections, and never answers",
+            about: "SIGSTOP, sent through a pidfd to the process, and to its children where the target means its tree, until two looks \
+                find nobody running. It cannot be caught or ignored. The kernel goes on accepting connections into the listen queue, so \
+                clients wait instead of being refused, and a health check that only connects sees nothing.\n\n\
+                Taken back by SIGCONT, only where the process is still stopped and is still the same one. A process that is already \
+                stopped is refused: nobody could tell afterwards who stopped it.",
+            example: "inject: process.pause\ninto: replicas\npick: 1\nfor: 30s",
+            takes: &["processes"],
+            facets: &[Facet::Process],
+            privileges: "root, or the user whose process it is",
+            reach: Reach::Target,
+            reversibility: Reversibility::Exact,
+            persistence: Persistence::UntilReboot,
+            latent: false,
+            second_net: SecondNet::None,
+            settle: Duration::ZERO,
+            revert_budget: Duration::from_secs(1),
+            rampable: &[],
+            class: Class::Process,
+            internal: false,
+        }
+    }
+
+    async fn prepare(&self, _: &Spec, target: &Target, _: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
+        let snapshot = look()?;
+        let kin = Kin::of(target, &snapshot, view)?;
+        for id in &kin.members {
+            if snapshot.alive(*id).is_some_and(crate::process::Entry::is_stopped) {
+                return Err(FaultError::new(format!("process {} ({}) is already stopped", id.pid, name_of(id.pid)))
+                    .hint(format!("by somebody else; `kill -CONT {}` lets it go on", id.pid)));
+            }
+        }
+        let claims: Vec<String> = kin.claims().collect();
+        let mut prepared = Prepared::new(Undo::Signal { kin });
+        prepared.claims = claims;
+        Ok(prepared)
+    }
+
+    async fn inject(&self, armed: Armed<Undo>, world: &Host) -> Result<Observed, FaultError> {
+        let kin = armed.undo().kin();
+        let mut stopped = BTreeSet::new();
+        // Children may be born while their parents are being stopped: look again until a look finds nobody new.
+        loop {
+            let snapshot = look()?;
+            let new: Vec<ProcessId> =
+                kin.harmable(&snapshot, chaos_core::World::view(world)).into_iter().filter(|id| !stopped.contains(id)).collect();
+            if new.is_empty() {
+                break;
+            }
+            for id in new {
+                if armed.cancelled() {
+                    return Err(FaultError::cancelled());
+                }
+                if let Some(held) = hold(id)? {
+                    held.signal(Signal::STOP).map_err(|e| not_signalled("SIGSTOP", id, e))?;
+                }
+                stopped.insert(id);
+            }
+            until(|| all_stopped(&stopped)).await?;
+        }
+        if look()?.alive(kin.root).is_none() {
+            return Err(FaultError::gone(format!("process {} ended while it was being stopped", kin.root.pid)));
+        }
+        Ok(Observed::note(match stopped.len() {
+            1 => "stopped 1 process".into(),
+            n => format!("stopped {n} processes"),
+        }))
+    }
+
+    async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
+        let kin = undo.kin();
+        let snapshot = look()?;
+        if snapshot.alive(kin.root).is_none() && stopped_among(kin, &snapshot).is_empty() {
+            return Ok(Presence::none().finding(format!("process {} has ended", kin.root.pid)));
+        }
+        let living = kin.living(&snapshot).len();
+        Ok(match stopped_among(kin, &snapshot).len() {
+            0 => Presence::none(),
+            n if n == living => Presence::whole(),
+            n => Presence::partial(format!("{n} of {living} processes are stopped")),
+        })
+    }
+
+    async fn revert(&self, undo: &Undo, _: &Host) -> Result<Reverted, FaultError> {
+        let kin = undo.kin();
+        let mut continued = BTreeSet::new();
+        loop {
+            let snapshot = look()?;
+            let stopped = stopped_among(kin, &snapshot);
+            if stopped.is_empty() {
+                break;
+            }
+            for id in &stopped {
+                if let Some(held) = hold(*id)? {
+                    held.signal(Signal::CONT).map_err(|e| not_signalled("SIGCONT", *id, e))?;
+                }
+                continued.insert(*id);
+            }
+            until(|| Ok(!stopped.iter().any(|id| is_stopping(*id)))).await?;
+        }
+        Ok(match continued.len() {
+            0 => Reverted::default(),
+            1 => Reverted::note("1 process goes on"),
+            n => Reverted::note(format!("{n} processes go on")),
+        })
+    }
+
+    fn explain(&self, undo: &Undo) -> Vec<String> {
+        let kin = undo.kin();
+        kin.members.iter().rev().map(|id| format!("{} && kill -CONT {}", is_still(*id), id.pid)).collect()
+    }
+}
+
+/// Those of the kin that stand still now, or will as soon as they leave the kernel.
+fn stopped_among(kin: &Kin, snapshot: &Snapshot) -> Vec<ProcessId> {
+    kin.living(snapshot).into_iter().filter(|id| is_stopping(*id)).collect()
+}
+
+/// Is it stopped, or is a SIGSTOP waiting for it? A process that waits for a disk stops only after that.
+fn is_stopping(id: ProcessId) -> bool {
+    const SIGSTOP_PENDING: u64 = 1 << (19 - 1);
+    let Some(entry) = crate::process::look_at(id) else {
+        return false;
+    };
+    entry.is_stopped() || Process::new(id.pid).and_then(|p| p.status()).is_ok_and(|s| s.shdpnd & SIGSTOP_PENDING != 0)
+}
+
+fn all_stopped(ids: &BTreeSet<ProcessId>) -> Result<bool, FaultError> {
+    let snapshot = look()?;
+    Ok(ids.iter().filter_map(|id| snapshot.alive(*id)).all(crate::process::Entry::is_stopped))
+}
+
+/// Waits until it is so, but not longer than [`PATIENCE`]; what is not so by then is for `inspect` to say.
+async fn until(mut is_so: impl FnMut() -> Result<bool, FaultError>) -> Result<(), FaultError> {
+    let started = std::time::Instant::now();
+    while !is_so()? && started.elapsed() < PATIENCE {
+        sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! `system.process`: a process of the experiment's own `system:`, started before the baseline and stopped after everything else.
+//!
+//! It is an injection like any other, so that the journal knows it and recovery stops it (RULES 39).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use chaos_core::World;
+use chaos_core::experiment::SystemProcess;
+use chaos_core::fault::{
+    Armed, Class, Fault, FaultError, InjectionId, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
+    SecondNet,
+};
+use chaos_core::literal;
+use chaos_core::secret::Secrets;
+use chaos_core::target::{ProcessId, Target};
+use rustix::process::Signal;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::{failed, hold, look};
+use crate::process::{Mark, tagged};
+use crate::world::{Host, HostView};
+
+/// How long SIGKILL may take to be the end of everybody.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs a process of `system:`.
+pub(crate) struct SystemProcessFault;
+
+/// As the experiment says it; not for people to write under `with:`.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Spec(pub(crate) SystemProcess);
+
+impl JsonSchema for Spec {
+    fn schema_name() -> Cow<'static, str> {
+        "SystemProcess".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object"})
+    }
+}
+
+/// What to start, and by what it is known afterwards. Secrets stand in it as `$(name)`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "version")]
+pub(crate) enum Undo {
+    /// The first form.
+    #[serde(rename = "1")]
+    V1(Start),
+}
+
+/// A process to start.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Start {
+    /// In the environment of it and everything it starts: `CHAOS_TAG`.
+    pub(crate) tag: String,
+    /// `CHAOS_RUN`.
+    pub(crate) run: String,
+    /// `CHAOS_SYSTEM`.
+    pub(crate) name: String,
+    /// The command's words.
+    pub(crate) words: Vec<String>,
+    /// Added to the environment.
+    pub(crate) env: BTreeMap<String, String>,
+    /// Where it runs.
+    pub(crate) folder: PathBuf,
+    /// Where its output goes.
+    pub(crate) log: PathBuf,
+    /// Started again so long after it died.
+    pub(crate) restart_after: Option<literal::Duration>,
+    /// Between SIGTERM and SIGKILL.
+    pub(crate) stop_grace: literal::Duration,
+}
+
+impl Fault for SystemProcessFault {
+    type World = Host;
+    type Spec = Spec;
+    type Undo = Undo;
+    const KIND: &'static str = "system.process";
+
+    fn profile(&self) -> Profile {
+        Profile {
+            summary: "a process of the experiment's own system",
+            about: "Started in a session of its own, with the run's tag in its environment, by which it and everything that it starts is \
+                found again. Stopped last of all: SIGTERM, `stop_grace`, SIGKILL, until two looks find nobody.",
+            example: "system:\n  api: {run: ./api --port 8080, restart_after: 500ms}",
+            takes: &[],
+            facets: &[],
+            privileges: "none",
+            reach: Reach::Target,
+            reversibility: Reversibility::Exact,
+            persistence: Persistence::UntilReboot,
+            latent: false,
+            second_net: SecondNet::Tag,
+            settle: Duration::ZERO,
+            revert_budget: Duration::from_secs(15),
+            rampable: &[],
+            class: Class::System,
+            internal: true,
+        }
+    }
+
+    async fn prepare(&self, spec: &Spec, _: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
+        let process = &spec.0;
+        if process.run.is_empty() {
+            return Err(FaultError::new(format!("start `{}`: the command is empty", process.name)));
+        }
+        if !process.folder.is_dir() {
+            return Err(FaultError::new(format!("start `{}`: there is no folder {}", process.name, process.folder.display())));
+        }
+        let log = process.log.clone().unwrap_or_else(|| view.logs().join(format!("{}.log", file_name(&process.name))));
+        let start = Start {
+            tag: id.tag(),
+            run: id.run.clone(),
+            name: process.name.clone(),
+            words: process.run.clone(),
+            env: process.env.clone(),
+            folder: process.folder.clone(),
+            log: process.folder.join(log),
+            restart_after: process.restart_after,
+            stop_grace: process.stop_grace,
+        };
+        Ok(Prepared::new(Undo::V1(start)))
+    }
+
+    async fn inject(&self, armed: Armed<Undo>, world: &Host) -> Result<Observed, FaultError> {
+        let Undo::V1(start) = armed.undo();
+        let launch =
+            |spawner: &crate::spawn::Spawner, secrets: &Secrets, program: &Path| spawner.spawn(start.command(secrets, program)?, false);
+        let (secrets, program) = (world.secrets(), world.view().program().to_owned());
+        let child = launch(&world.spawner, &secrets, &program).map_err(|e| cannot_start(start, &e))?;
+        let pid = child.id();
+        let again = start.restart_after.map(|after| {
+            let (start, spawner) = (start.clone(), world.spawner.clone());
+            let launch_again = move || spawner.spawn(start.command(&secrets, &program)?, false);
+            (after.into(), Box::new(launch_again) as crate::system::StartAgain)
+        });
+        world.systems.watch(&start.tag, &start.name, child, again);
+        Ok(Observed::note(format!("started `{}` (pid {pid}), its output in {}", start.name, start.log.display())))
+    }
+
+    async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
+        let Undo::V1(start) = undo;
+        Ok(match start.processes()?.len() {
+            0 => Presence::none().finding(format!("`{}` does not run", start.name)),
+            _ => Presence::whole(),
+        })
+    }
+
+    async fn revert(&self, undo: &Undo, world: &Host) -> Result<Reverted, FaultError> {
+        let Undo::V1(start) = undo;
+        world.systems.stop(&start.tag);
+        let asked = start.signal(Signal::TERM)?;
+        // A process that stands still hears nothing.
+        start.signal(Signal::CONT)?;
+        let in_time = start.gone_within(start.stop_grace.into()).await?;
+        let mut killed = 0;
+        let began = Instant::now();
+        while !start.gone_within(Duration::ZERO).await? {
+            killed += start.signal(Signal::KILL)?;
+            if began.elapsed() > PATIENCE {
+                return Err(FaultError::new(format!(
+                    "stop `{}`: {} of its processes survive SIGKILL",
+                    start.name,
+                    start.processes()?.len()
+                ))
+                .hint("they wait inside the kernel, for a disk or a network file system"));
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        world.systems.stopped(&start.tag);
+        Ok(match (asked, in_time, killed) {
+            (0, ..) => Reverted::default(),
+            (_, true, _) => Reverted::note(format!("`{}` ended as it was asked to", start.name)),
+            _ => Reverted::note(format!("`{}` was killed: it did not end within {}", start.name, start.stop_grace)),
+        })
+    }
+
+    fn explain(&self, undo: &Undo) -> Vec<String> {
+        let Undo::V1(start) = undo;
+        vec![format!("grep -lsz '^CHAOS_TAG={}$' /proc/[0-9]*/environ | cut -d/ -f3 | xargs -r kill", start.tag)]
+    }
+}
+
+impl Start {
+    fn command(&self, secrets: &Secrets, program: &Path) -> std::io::Result<Command> {
+        let mut words = self.words.iter().map(|w| secrets.fill(w));
+        let first = words.next().unwrap_or_default();
+        let mut command = if first == "chaos" { Command::new(program) } else { Command::new(first) };
+        let log = crate::spawn::log_file(&self.log)?;
+        command
+            .args(words)
+            .envs(self.env.iter().map(|(k, v)| (k, secrets.fill(v))))
+            .env("CHAOS_TAG", &self.tag)
+            .env("CHAOS_RUN", &self.run)
+            .env("CHAOS_SYSTEM", &self.name)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        Ok(command)
+    }
+
+    fn processes(&self) -> Result<Vec<ProcessId>, FaultError> {
+        Ok(tagged(&look()?, &Mark::Tag(self.tag.clone())))
+    }
+
+    /// Signals every one of them; how many there were.
+    fn signal(&self, signal: Signal) -> Result<usize, FaultError> {
+        let processes = self.processes()?;
+        for id in &processes {
+            if let Some(held) = hold(*id)? {
+                held.signal(signal).map_err(|e| failed(&format!("signal process {} of `{}`", id.pid, self.name), &e.into()))?;
+            }
+        }
+        Ok(processes.len())
+    }
+
+    /// Two looks in a row, so that a child born during the first is not missed.
+    async fn gone_within(&self, longest: Duration) -> Result<bool, FaultError> {
+        let began = Instant::now();
+        loop {
+            if self.processes()?.is_empty() && self.processes()?.is_empty() {
+                return Ok(true);
+            }
+            if began.elapsed() >= longest {
+                return Ok(false);
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn cannot_start(start: &Start, error: &std::io::Error) -> FaultError {
+    let word = start.words.first().map_or("", String::as_str);
+    let failed = FaultError::new(format!("start `{}` (`{word}` in {}): {error}", start.name, start.folder.display()));
+    match error.kind() {
+        std::io::ErrorKind::NotFound => failed.hint(format!("is `{word}` built, and on the PATH or beside the experiment?")),
+        std::io::ErrorKind::PermissionDenied => failed.hint(format!("may `{word}` be executed, and its log be written?")),
+        _ => failed,
+    }
+}
+
+/// A name of the file, fit for a file name.
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' }).collect()
+}

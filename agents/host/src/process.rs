@@ -1,0 +1,16 @@
+//! Processes: seen all at once, held by pidfd, signalled only here.
+//!
+//! A process is its pid *and* its start time. A zombie is dead everywhere: it only waits to be reaped.
+
+mod held;
+mod kin;
+mod snapshot;
+mod sockets;
+mod tagged;
+
+pub(crate) use held::Held;
+pub(crate) use kin::Kin;
+pub(crate) use snapshot::look_at;
+pub use snapshot::{Entry, Snapshot, name_of};
+pub(crate) use sockets::{Listening, Sockets};
+pub(crate) use tagged::{Mark, tagged};

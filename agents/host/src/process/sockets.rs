@@ -1,0 +1,87 @@
+//! Who listens where, in our network namespace. A process in another one is not seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use chaos_core::target::ProcessId;
+use procfs::net::TcpState;
+use procfs::process::{FDTarget, Process};
+
+use super::snapshot::{Snapshot, io_error};
+
+/// A TCP socket that listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Listening {
+    /// The port.
+    pub(crate) port: u16,
+    /// The socket, as `/proc/PID/fd` names it.
+    pub(crate) inode: u64,
+    /// The user who made it.
+    pub(crate) uid: u32,
+}
+
+/// Every listening TCP socket, and who holds which.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    listening: BTreeSet<Listening>,
+    holders: BTreeMap<u64, BTreeSet<ProcessId>>,
+}
+
+impl Sockets {
+    /// Looks at the sockets, then at everybody's descriptors.
+    ///
+    /// # Errors
+    /// If the socket table cannot be read.
+    pub(crate) fn look(snapshot: &Snapshot) -> io::Result<Self> {
+        let mut table = procfs::net::tcp().map_err(io_error)?;
+        // Without IPv6 there is no such table.
+        table.extend(procfs::net::tcp6().unwrap_or_default());
+        let listening: BTreeSet<_> = table
+            .into_iter()
+            .filter(|s| s.state == TcpState::Listen)
+            .map(|s| Listening { port: s.local_address.port(), inode: s.inode, uid: s.uid })
+            .collect();
+        let wanted: BTreeSet<u64> = listening.iter().map(|l| l.inode).collect();
+        let mut holders: BTreeMap<u64, BTreeSet<ProcessId>> = BTreeMap::new();
+        for entry in snapshot.living() {
+            for inode in sockets_of(entry.id.pid) {
+                if wanted.contains(&inode) {
+                    holders.entry(inode).or_default().insert(entry.id);
+                }
+            }
+        }
+        Ok(Self { listening, holders })
+    }
+
+    /// All that listen, by port.
+    pub(crate) fn listening(&self) -> impl Iterator<Item = Listening> {
+        self.listening.iter().copied()
+    }
+
+    /// Who holds this socket; `None` if nobody whose descriptors we may read.
+    #[must_use]
+    pub(crate) fn holders(&self, socket: Listening) -> Option<&BTreeSet<ProcessId>> {
+        self.holders.get(&socket.inode)
+    }
+
+    /// The ports that a process listens on.
+    #[must_use]
+    pub(crate) fn ports_of(&self, id: ProcessId) -> Vec<u16> {
+        let ports: BTreeSet<u16> =
+            self.listening.iter().filter(|l| self.holders(**l).is_some_and(|h| h.contains(&id))).map(|l| l.port).collect();
+        ports.into_iter().collect()
+    }
+}
+
+fn sockets_of(pid: i32) -> Vec<u64> {
+    let Ok(descriptors) = Process::new(pid).and_then(|p| p.fd()) else {
+        return Vec::new();
+    };
+    descriptors
+        .filter_map(Result::ok)
+        .filter_map(|d| match d.target {
+            FDTarget::Socket(inode) => Some(inode),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,79 @@
+//! Starts processes, always from one thread that never ends.
+//!
+//! `PR_SET_PDEATHSIG` fires when the *thread* that made the child ends, not the process (RULES 6). So no runtime thread, which may come
+//! and go, ever spawns: requests go to this one.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rustix::process::{Signal, set_parent_process_death_signal, setsid};
+
+type Request = (Command, SyncSender<io::Result<Child>>);
+
+/// The way to the one spawning thread. It starts with the first child and ends with the host.
+#[derive(Clone)]
+pub(crate) struct Spawner {
+    requests: Arc<OnceLock<Mutex<Sender<Request>>>>,
+}
+
+impl Spawner {
+    pub(crate) fn new() -> Self {
+        Self { requests: Arc::default() }
+    }
+
+    /// Starts a child in a session of its own. Every descriptor of ours is closed on exec.
+    ///
+    /// `mortal`: the kernel kills it when this process dies.
+    pub(crate) fn spawn(&self, mut command: Command, mortal: bool) -> io::Result<Child> {
+        detach(&mut command, mortal);
+        let (answer, child) = sync_channel(1);
+        let requests = self.requests.get_or_init(|| Mutex::new(start_thread()));
+        let sent = requests.lock().unwrap_or_else(PoisonError::into_inner).send((command, answer));
+        sent.map_err(|_| ended()).and_then(|()| child.recv().map_err(|_| ended())?)
+    }
+}
+
+fn ended() -> io::Error {
+    io::Error::other("the thread that starts processes has ended")
+}
+
+fn start_thread() -> Sender<Request> {
+    let (requests, incoming) = channel::<Request>();
+    std::thread::spawn(move || {
+        for (mut command, answer) in incoming {
+            // Nobody waits for the answer any more only if the host is going down.
+            let _ = answer.send(command.spawn());
+        }
+    });
+    requests
+}
+
+/// A session of its own: signals of our terminal do not reach it.
+#[allow(unsafe_code)]
+fn detach(command: &mut Command, mortal: bool) {
+    let before_exec = move || {
+        setsid()?;
+        if mortal {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+        }
+        Ok(())
+    };
+    // SAFETY: runs between fork and exec; setsid and prctl are plain system calls that allocate nothing and take no lock.
+    unsafe {
+        command.pre_exec(before_exec);
+    }
+}
+
+/// Opens a log for adding to it, readable by its owner only.
+pub(crate) fn log_file(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}

@@ -1,0 +1,3 @@
+//! The kinds of target on a host, one file each.
+
+pub(crate) mod processes;

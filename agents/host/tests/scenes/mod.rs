@@ -1,0 +1,108 @@
+//! Things to harm, made fresh by the tests: processes, files, control groups of their own.
+
+#![allow(dead_code, reason = "each test file uses its share")]
+#![allow(clippy::disallowed_methods, reason = "tests make and look at the world by their own means")]
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use chaos_core::target::{Facets, Identity, ProcessId, Target};
+
+/// A child that is killed, with its whole process group, at the end of the scene.
+pub(crate) struct Started(pub(crate) Child);
+
+impl Started {
+    pub(crate) fn shell(script: &str) -> Self {
+        Self::shell_with(script, Stdio::null())
+    }
+
+    pub(crate) fn shell_with(script: &str, input: Stdio) -> Self {
+        Self::start(Command::new("sh").args(["-c", script]).stdin(input))
+    }
+
+    pub(crate) fn tagged(script: &str, env: &[(&str, &str)]) -> Self {
+        Self::start(Command::new("sh").args(["-c", script]).envs(env.iter().copied()).stdin(Stdio::null()))
+    }
+
+    fn start(command: &mut Command) -> Self {
+        Self(command.process_group(0).stdout(Stdio::null()).spawn().expect("a shell"))
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.0.id()).expect("a pid")
+    }
+
+    pub(crate) fn id(&self) -> ProcessId {
+        process_id(self.pid())
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let group = rustix::process::Pid::from_raw(self.pid()).expect("a pid");
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn process_id(pid: i32) -> ProcessId {
+    ProcessId { pid, start_ticks: stat(pid)[19].parse().expect("a start time") }
+}
+
+/// The fields of `/proc/PID/stat` from the state on.
+pub(crate) fn stat(pid: i32) -> Vec<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let rest = text.rsplit_once(") ").map_or("X", |(_, rest)| rest);
+    rest.split_whitespace().map(Into::into).collect()
+}
+
+pub(crate) fn state(pid: i32) -> String {
+    match stat(pid)[0].as_str() {
+        "T" => "stopped".into(),
+        "Z" | "X" => "dead".into(),
+        _ => "runs".into(),
+    }
+}
+
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|p| p.parse().ok()).collect()
+}
+
+pub(crate) fn target(facets: Facets) -> Target {
+    Target {
+        identity: Identity("test".into()),
+        label: "the test's own".into(),
+        place: "here".into(),
+        order: String::new(),
+        healthy: true,
+        started: 0,
+        groups: BTreeMap::new(),
+        facets,
+    }
+}
+
+pub(crate) fn process_target(id: ProcessId, tree: bool) -> Target {
+    target(Facets { process: Some(id), tree: if tree { vec![id] } else { Vec::new() }, ..Facets::default() })
+}
+
+/// Waits for something that will be so; fails the test if it is not.
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !is_so() {
+        assert!(since.elapsed() < Duration::from_secs(20), "never came: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A test that cannot run here says so; nothing is skipped in silence.
+#[allow(clippy::print_stderr, reason = "the one line by which the test command counts what was not covered")]
+pub(crate) fn not_covered(test: &str, why: &str) {
+    eprintln!("not covered here: {test}: {why}");
+}
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -1,0 +1,113 @@
+//! `system.process`: started again where asked to, never once it is being stopped, and stopped with everything that it started.
+
+mod scenes;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chaos_core::conformance::arm;
+use chaos_core::event::SystemState;
+use chaos_core::fault::{InPlace, InjectionId};
+use chaos_core::secret::Secrets;
+use chaos_core::target::Facets;
+use chaos_host::{Host, faults};
+use scenes::{target, wait_for};
+use serde_json::{Value, json};
+
+fn told(host: &Host) -> Arc<Mutex<Vec<(String, SystemState)>>> {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&told);
+    host.on_system(move |name, state| list.lock().expect("the list").push((name.to_owned(), state)));
+    told
+}
+
+async fn start(host: &Arc<Host>, slot: &str, spec: &Value) -> Value {
+    let table = faults(host);
+    let fault = table.get("system.process").expect("the fault");
+    let id = InjectionId { run: format!("t{}", std::process::id()), slot: slot.into() };
+    let prepared = fault.prepare(spec, &target(Facets::default()), &id).await.expect("prepared");
+    fault.inject(arm(id, prepared.undo.clone())).await.expect("started");
+    prepared.undo
+}
+
+fn spec(folder: &Path, script: &str, more: Value) -> Value {
+    let mut spec = json!({"name": "api", "run": ["sh", "-c", script], "folder": folder, "stop_grace": "2s"});
+    for (key, value) in more.as_object().expect("a map") {
+        spec[key] = value.clone();
+    }
+    spec
+}
+
+#[tokio::test]
+async fn rule_39_what_dies_is_started_again_where_the_file_says_so_and_never_after_revert_began() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Arc::new(Host::new("chaos"));
+    host.begin(Secrets::new(), folder.path());
+    let told = told(&host);
+    let undo = start(&host, "restart", &spec(folder.path(), "sleep 600", json!({"restart_after": "50ms"}))).await;
+    let SystemState::Started { pid } = told.lock().expect("the list")[0].1 else { panic!("told that it was started") };
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).expect("a pid"), rustix::process::Signal::KILL).expect("ours");
+    let restarted = || told.lock().expect("the list").iter().any(|(_, s)| matches!(s, SystemState::Restarted { .. }));
+    wait_for("it was started again", restarted);
+    assert_eq!(told.lock().expect("the list")[1].1, SystemState::Died { how: "signal 9".into() });
+
+    let table = faults(&host);
+    let fault = table.get("system.process").expect("the fault");
+    fault.revert(&undo).await.expect("stopped");
+    let states = told.lock().expect("the list").len();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::None, "it came back after revert");
+    let told = told.lock().expect("the list");
+    assert!(!told[states.min(told.len())..].iter().any(|(_, s)| matches!(s, SystemState::Restarted { .. })));
+    assert!(told.iter().any(|(_, s)| *s == SystemState::Stopped));
+}
+
+#[tokio::test]
+async fn rule_39_what_daemonises_or_ignores_sigterm_is_stopped_all_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Arc::new(Host::new("chaos"));
+    let script = "trap '' TERM; (setsid sleep 600 &) ; while :; do sleep 1; done";
+    let undo = start(&host, "daemon", &spec(folder.path(), script, json!({"stop_grace": "100ms", "log": "log"}))).await;
+    let table = faults(&host);
+    let fault = table.get("system.process").expect("the fault");
+    let notes = fault.revert(&undo).await.expect("stopped").notes;
+    assert!(notes[0].contains("killed"), "{notes:?}");
+    assert_eq!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::None);
+}
+
+#[tokio::test]
+async fn rule_36_a_secret_reaches_the_environment_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Arc::new(Host::new("chaos"));
+    let mut secrets = Secrets::new();
+    secrets.insert("key", "hunter2");
+    host.begin(secrets, folder.path());
+    let script = "echo \"$KEY\" > seen; sleep 600";
+    let undo = start(&host, "secret", &spec(folder.path(), script, json!({"env": {"KEY": "$(key)"}}))).await;
+    assert!(!undo.to_string().contains("hunter2"));
+    let seen = folder.path().join("seen");
+    wait_for("its environment", || std::fs::read_to_string(&seen).is_ok_and(|s| s.trim() == "hunter2"));
+    faults(&host).get("system.process").expect("the fault").revert(&undo).await.expect("stopped");
+}
+
+#[tokio::test]
+async fn rule_6_a_started_process_has_its_own_session_and_none_of_our_descriptors() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Arc::new(Host::new("chaos"));
+    let told = told(&host);
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a descriptor that must not be inherited");
+    let undo = start(&host, "session", &spec(folder.path(), "exec sleep 600", json!({"log": "log"}))).await;
+    let SystemState::Started { pid } = told.lock().expect("the list")[0].1 else { panic!("told that it was started") };
+    wait_for("its exec", || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.trim() == "sleep"));
+    assert_eq!(scenes::stat(pid)[3], pid.to_string(), "it leads a session of its own");
+    let links = |pid: &str| -> Vec<std::path::PathBuf> {
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors");
+        descriptors.filter_map(|d| std::fs::read_link(d.expect("one").path()).ok()).collect()
+    };
+    let ours = std::os::fd::AsRawFd::as_raw_fd(&socket);
+    let ours = std::fs::read_link(format!("/proc/self/fd/{ours}")).expect("our socket");
+    assert!(links("self").contains(&ours));
+    assert!(!links(&pid.to_string()).contains(&ours), "it inherited {}", ours.display());
+    faults(&host).get("system.process").expect("the fault").revert(&undo).await.expect("stopped");
+}
