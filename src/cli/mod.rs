@@ -55,6 +55,12 @@ const EXIT_CODES: &str = "Exit codes: 0 upheld, 1 refuted, 2 the command line or
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the demo system: gateway, model replicas, feature store
+    Demo {
+        /// Which part of it.
+        #[command(subcommand)]
+        command: chaos_demo::Command,
+    },
     /// Print the completions of a shell
     Completions(completions::Args),
     /// Write the man pages
@@ -74,6 +80,7 @@ pub fn main() -> ExitCode {
     let console = Console::new(cli.global.color);
     console::start_log(cli.global.verbose, cli.global.log_format);
     let done = match cli.command {
+        Command::Demo { command } => Ok(chaos_demo::run(command)),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };
