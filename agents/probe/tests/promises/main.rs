@@ -1,0 +1,5 @@
+//! What this crate promises, each against a server, file or process that the test itself made.
+
+mod http;
+mod open_loop;
+mod server;
