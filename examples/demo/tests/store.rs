@@ -81,3 +81,26 @@ fn features_of_some_users_are_there_from_the_start() {
     assert!(answer.starts_with("*2\r\n$"), "{answer}");
     assert!(answer.ends_with("\r\n$-1\r\n"), "{answer}");
 }
+
+#[test]
+fn redis_cli_works() {
+    let store = Store::start();
+    let redis_cli = |words: &[&str]| {
+        let output = Command::new("redis-cli").args(["-h", &store.ip.to_string()]).args(words).output()?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    };
+    if redis_cli(&["--version"]).is_err() {
+        system::not_covered("the feature store with redis-cli: redis-cli is not installed");
+        return;
+    }
+    for (words, answer) in [
+        (&["PING"][..], "PONG"),
+        (&["SET", "greeting", "hello world"], "OK"),
+        (&["GET", "greeting"], "hello world"),
+        (&["GET", "nothing"], ""),
+        (&["DEL", "greeting"], "1"),
+    ] {
+        assert_eq!(redis_cli(words).unwrap(), answer, "{words:?}");
+    }
+    assert!(redis_cli(&["INFO"]).unwrap().contains("server_name:chaos-demo-store"));
+}
