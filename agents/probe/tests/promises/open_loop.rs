@@ -30,16 +30,16 @@ fn question(probe: &str, with: Value, good: &str, every: Duration, timeout: Dura
     }
 }
 
-fn get(address: std::net::SocketAddr, every_ms: u64, timeout_ms: u64) -> Question {
+pub(crate) fn get(address: std::net::SocketAddr, every_ms: u64, timeout_ms: u64) -> Question {
     let with = json!({"get": format!("http://{address}/")});
     question("http", with, "status == 200", Duration::from_millis(every_ms), Duration::from_millis(timeout_ms))
 }
 
-fn asked(question: Question) -> AskedQuestion {
+pub(crate) fn asked(question: Question) -> AskedQuestion {
     AskedQuestion { hypothesis: 0, asked: Asked::Users, question, measured: BTreeSet::new(), targets: Vec::new() }
 }
 
-async fn start(questions: Vec<AskedQuestion>) -> (Prober, Receiver<SampleBatch>) {
+pub(crate) async fn start(questions: Vec<AskedQuestion>) -> (Prober, Receiver<SampleBatch>) {
     let table = Arc::new(chaos_probe::probes().with(Panics));
     Prober::start(table, questions, 7, Secrets::new(), PathBuf::from("/")).await.unwrap()
 }
@@ -226,4 +226,31 @@ async fn ready_waits_for_the_first_good_answer_and_no_longer_than_allowed() {
     let ended = wait_until_good(table(), &never, within, Secrets::new(), PathBuf::from("/"), Vec::new()).await;
     let Err(NotReady::NotGood { last, .. }) = ended else { panic!("{ended:?}") };
     assert!(last.contains("status is 200"), "{last}");
+}
+
+#[tokio::test]
+async fn other_targets_are_looked_at_once_they_are_told() {
+    let mut watched = asked(question("process", json!({}), "alive == total", Duration::from_millis(10), Duration::from_millis(500)));
+    watched.measured = BTreeSet::from(["total".to_owned()]);
+    watched.targets = vec![this_process()];
+    let (prober, mut batches) = start(vec![watched]).await;
+    prober.retarget(0, Asked::Users, vec![this_process(), this_process()]);
+    let both = async {
+        loop {
+            let batch = batches.recv().await.unwrap();
+            if batch.values[0].values.last() == Some(&Some(2.0)) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+}
+
+fn this_process() -> chaos_core::target::Target {
+    let id = chaos_core::target::ProcessId { pid: i32::try_from(std::process::id()).unwrap(), start_ticks: 0 };
+    serde_json::from_value(json!({
+        "identity": "process:self", "label": "", "place": "here", "order": "", "healthy": true, "started": 0,
+        "facets": {"process": id},
+    }))
+    .unwrap()
 }
