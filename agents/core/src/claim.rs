@@ -94,6 +94,14 @@ impl Claims {
         Ok(Self { folder, path: path.to_owned(), note: None })
     }
 
+    /// The same claims, for another task.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { folder: self.folder.try_clone()?, path: self.path.clone(), note: self.note.clone() })
+    }
+
     /// What is weaker than usual about them.
     #[must_use]
     pub fn note(&self) -> Option<&str> {

@@ -196,6 +196,7 @@ impl<U> Armed<U> {
     /// Has somebody asked to stop? A long inject asks between its steps, and returns [`FaultError::cancelled`].
     #[must_use]
     pub fn cancelled(&self) -> bool {
+        crate::failpoint::reach(crate::failpoint::MID_INJECT, &self.id.slot);
         *self.cancel.borrow()
     }
 

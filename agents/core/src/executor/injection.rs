@@ -1,0 +1,532 @@
+//! One injection, from its grant to its end, in one task that is never dropped.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::process::Surroundings;
+use super::reap::Watched;
+use super::reporter::Reporter;
+use super::system::{Child, System, reset_oom_score};
+use super::take_down::Progress;
+use super::{Composition, Executor};
+use crate::boot_timer;
+use crate::claim::{Claim, Claims};
+use crate::clock::Boot;
+use crate::event::{InjectionState, SystemState};
+use crate::failpoint;
+use crate::fault::{
+    Armed, FaultError, InPlace, InjectionId, Observed, Persistence, Prepared, Presence, Profile, Reversibility, Reverted, UndoJson,
+};
+use crate::fault_call::{Call, FaultCall};
+use crate::journal::{Intent, Journal, JournalError, Record};
+use crate::lever::Lever;
+use crate::plan::PlannedInjection;
+use crate::state_dir::StateDir;
+use crate::take_back::{Patience, TakeBack};
+use crate::target::Target;
+
+/// How often an effect in force is inspected.
+const INSPECT_EVERY: Duration = Duration::from_secs(1);
+
+/// Reverts at once.
+pub(super) const AT_ONCE: usize = 32;
+
+/// What all injections of a run share.
+pub(super) struct Shared {
+    pub(super) run: String,
+    pub(super) state: StateDir,
+    pub(super) claims: Claims,
+    pub(super) lever: Lever,
+    pub(super) patience: Patience,
+    pub(super) class_patience: Duration,
+    pub(super) journal: Mutex<Journal>,
+    pub(super) world: Composition,
+    pub(super) reporter: Reporter,
+    pub(super) surroundings: Surroundings,
+    pub(super) watched: Watched,
+    pub(super) reverting: Semaphore,
+    /// Why nothing new may be injected: said once.
+    pub(super) trouble: watch::Sender<Option<String>>,
+}
+
+impl Shared {
+    pub(super) fn new(executor: Executor, journal: Journal, world: Composition, reporter: Reporter, run: String) -> Self {
+        Self {
+            run,
+            state: executor.state,
+            claims: executor.claims,
+            lever: executor.lever,
+            patience: executor.patience,
+            class_patience: executor.class_patience,
+            journal: Mutex::new(journal),
+            world,
+            reporter,
+            surroundings: executor.surroundings,
+            watched: Watched::default(),
+            reverting: Semaphore::new(AT_ONCE),
+            trouble: watch::Sender::new(None),
+        }
+    }
+
+    /// Writes to the journal, on a thread: a disk that hangs holds up only the injection that waits for it.
+    pub(super) async fn journal<T: Send + 'static>(
+        self: &Arc<Self>,
+        write: impl FnOnce(&mut Journal) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, FaultError> {
+        let this = Arc::clone(self);
+        let written = tokio::task::spawn_blocking(move || {
+            write(&mut this.journal.lock().unwrap_or_else(PoisonError::into_inner))
+                .map_err(|e| FaultError { hint: e.hint().map(str::to_owned), ..FaultError::new(e.to_string()) })
+        });
+        let result = written.await.unwrap_or_else(|e| Err(FaultError::new(format!("a defect while journaling: {e}"))));
+        if let Err(e) = &result {
+            self.trouble.send_if_modified(|trouble| trouble.is_none() && trouble.insert(e.message.clone()).len() > 0);
+        }
+        result
+    }
+}
+
+/// What an injection's task is told.
+pub(super) enum Command {
+    /// Take it back: why.
+    Revert(String),
+    /// Move it to this spec.
+    Adjust(Value),
+}
+
+/// What is to be done.
+pub(super) struct Order {
+    pub(super) slot: String,
+    pub(super) spec: Value,
+    pub(super) target: Target,
+    pub(super) hold: Option<Duration>,
+    pub(super) deadline: Boot,
+    /// As planned; none for a process of the system, which nobody plans.
+    pub(super) planned: Option<PlannedInjection>,
+    pub(super) system: Option<System>,
+}
+
+/// One injection under way.
+pub(super) struct Injection {
+    pub(super) shared: Arc<Shared>,
+    pub(super) fault: FaultCall,
+    pub(super) profile: Profile,
+    pub(super) order: Order,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) cancel: watch::Sender<bool>,
+    pub(super) progress: watch::Sender<Progress>,
+    /// Why it is to be taken back, once somebody asked.
+    pub(super) asked: Option<String>,
+    /// The spec that it is to be moved to.
+    pub(super) adjust: Option<Value>,
+}
+
+/// What is on disk, and held.
+struct Standing {
+    undo: UndoJson,
+    reversibility: Reversibility,
+    /// The time at which taking it back must begin.
+    revert_by: Boot,
+    _claims: Vec<Claim>,
+}
+
+impl Injection {
+    /// Does it, holds it, takes it back.
+    pub(super) async fn run(mut self) {
+        let (standing, armed) = match self.begin().await {
+            Ok(begun) => begun,
+            Err(e) => {
+                self.report(InjectionState::Refused(e));
+                self.progress.send_replace(Progress::Over { residue: false });
+                return;
+            }
+        };
+        self.progress.send_replace(Progress::InForce);
+        let because = match self.act(&standing, armed).await {
+            Ok(because) => because,
+            Err(e) => {
+                let because = self.asked.take().unwrap_or_else(|| "it could not be injected".into());
+                if !e.cancelled {
+                    self.report(InjectionState::Failed(e));
+                }
+                because
+            }
+        };
+        let residue = self.take_back(&standing, because).await;
+        self.progress.send_replace(Progress::Over { residue });
+    }
+
+    fn report(&self, state: InjectionState) {
+        self.shared.reporter.injection(&self.order.slot, state);
+    }
+
+    fn id(&self) -> InjectionId {
+        InjectionId { run: self.shared.run.clone(), slot: self.order.slot.clone() }
+    }
+
+    // ── before anything is done ──────────────────────────────────────────────
+
+    /// Everything that may refuse, up to and with the intent on disk.
+    async fn begin(&mut self) -> Result<(Standing, Armed<UndoJson>), FaultError> {
+        self.may_begin()?;
+        let (prepared, claims) = self.prepare().await?;
+        self.may_begin()?;
+        let reversibility = self.fault.fault()?.reversibility(&self.order.spec);
+        let deadline = self.order.deadline;
+        let revert_by = if deadline == Boot(u64::MAX) { deadline } else { deadline.minus(self.profile.revert_budget) };
+        if revert_by <= Boot::now() {
+            return Err(FaultError::new("not injected: no time is left to take it back before the run's deadline")
+                .hint("give `blast_radius.duration` more time"));
+        }
+        let intent = self.intent(&prepared, reversibility);
+        let cancel = self.cancel.subscribe();
+        let armed = self.shared.journal(move |journal| journal.intend(intent, cancel)).await?;
+        let undo = armed.undo().clone();
+        let explained = self.fault.fault()?.explain(&undo);
+        self.report(InjectionState::Intended { target: Box::new(self.order.target.clone()), undo: explained });
+        failpoint::pass(failpoint::AFTER_INTEND, &self.order.slot).await;
+        Ok((Standing { undo, reversibility, revert_by, _claims: claims }, armed))
+    }
+
+    /// Nobody has asked to stop, and the journal outlives the effect.
+    fn may_begin(&mut self) -> Result<(), FaultError> {
+        self.hear();
+        if let Some(because) = &self.asked {
+            return Err(FaultError { cancelled: true, ..FaultError::new(format!("not injected: {because}")) });
+        }
+        if let Some(trouble) = &*self.shared.trouble.borrow() {
+            return Err(FaultError::new(format!("not injected: {trouble}")));
+        }
+        if let Some(pulled) = self.shared.lever.pulled() {
+            return Err(FaultError::new(format!("not injected: {pulled}")).hint("`chaos resume` releases it"));
+        }
+        match self.shared.state.forgets() {
+            Some(forgets) if self.profile.persistence == Persistence::Durable => {
+                Err(FaultError::new(format!("not injected: {} would outlive its undo; {forgets}", self.fault.kind()))
+                    .hint("say --state-dir DIR on a disk"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prepares, claims, and prepares once more under the claims: what was captured before might be another run's doing.
+    async fn prepare(&mut self) -> Result<(Prepared<UndoJson>, Vec<Claim>), FaultError> {
+        if let Some(planned) = self.order.planned.clone() {
+            let (shared, target) = (Arc::clone(&self.shared), self.order.target.clone());
+            let allowed = tokio::task::spawn_blocking(move || shared.world.guard.allow(&planned, &target)).await;
+            allowed.unwrap_or_else(|e| Err(FaultError::new(format!("not injected: a defect in the guard: {e}"))))?;
+        }
+        let first = self.prepare_once().await?;
+        let claimed = self.shared.claims.take_all(&first.claims, &self.id());
+        let claims = claimed.map_err(|e| FaultError::new(format!("not injected: {e}")).hint("see `chaos status`"))?;
+        if claims.is_empty() {
+            return Ok((first, claims));
+        }
+        let prepared = self.prepare_once().await?;
+        if prepared.claims != first.claims {
+            return Err(FaultError::new("not injected: the target changed while it was being claimed"));
+        }
+        Ok((prepared, claims))
+    }
+
+    async fn prepare_once(&self) -> Result<Prepared<UndoJson>, FaultError> {
+        self.fault.prepare(self.order.spec.clone(), self.order.target.clone(), self.id()).result().await
+    }
+
+    fn intent(&self, prepared: &Prepared<UndoJson>, reversibility: Reversibility) -> Intent {
+        Intent {
+            slot: self.order.slot.clone(),
+            fault: self.fault.kind().to_owned(),
+            target: self.order.target.label.clone(),
+            undo: prepared.undo.clone(),
+            claims: prepared.claims.clone(),
+            class: self.profile.class,
+            persistence: self.profile.persistence,
+            reversibility,
+            deadline: self.order.deadline,
+            at: Boot::now(),
+        }
+    }
+
+    // ── in force ─────────────────────────────────────────────────────────────
+
+    /// From the intent to the reason for taking it back.
+    async fn act(&mut self, standing: &Standing, armed: Armed<UndoJson>) -> Result<String, FaultError> {
+        let mut staging = self.fault.stage(armed);
+        let (armed, staged) = self.attend(standing, staging.result()).await?;
+        staged?;
+        let slot = self.order.slot.clone();
+        self.shared.journal(move |journal| journal.staged(&slot)).await?;
+        self.report(InjectionState::Staged);
+        failpoint::pass(failpoint::STAGED, &self.order.slot).await;
+        self.hear();
+        if let Some(because) = self.asked.take() {
+            return Ok(because);
+        }
+        if let Some(pulled) = self.shared.lever.pulled() {
+            return Ok(pulled.to_string());
+        }
+        self.inject(standing, armed).await?;
+        let effect = Boot::now();
+        let slot = self.order.slot.clone();
+        // Not needed to take it back; a failure is noticed by everybody all the same.
+        let _ = self.shared.journal(move |journal| journal.injected(&slot)).await;
+        let in_place = self.first_look(standing).await;
+        failpoint::pass(failpoint::INJECTED, &self.order.slot).await;
+        if standing.reversibility == Reversibility::Irreversible && self.order.hold.is_none() && self.order.system.is_none() {
+            return Ok("it is done, and cannot be taken back".into());
+        }
+        Ok(self.hold(standing, effect, in_place).await)
+    }
+
+    async fn inject(&mut self, standing: &Standing, armed: Armed<UndoJson>) -> Result<(), FaultError> {
+        let mut injecting = self.fault.inject(armed);
+        let observed = self.attend(standing, injecting.result()).await?;
+        self.adopt_child(&observed, false);
+        self.report(InjectionState::Injected { notes: observed.notes });
+        Ok(())
+    }
+
+    /// Waits for a call of the fault to really end, hearing meanwhile whether it should stop half-way.
+    async fn attend<T>(&mut self, standing: &Standing, call: impl Future<Output = Result<T, FaultError>>) -> Result<T, FaultError> {
+        tokio::pin!(call);
+        let mut deadline = standing.revert_by;
+        loop {
+            tokio::select! {
+                result = &mut call => return result,
+                command = self.commands.recv() => self.note_command(command),
+                () = boot_timer::until(deadline) => {
+                    deadline = Boot(u64::MAX);
+                    self.asked.get_or_insert_with(|| "deadline".into());
+                    self.cancel.send_replace(true);
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            self.note_command(Some(command));
+        }
+    }
+
+    fn note_command(&mut self, command: Option<Command>) {
+        match command {
+            Some(Command::Revert(because)) => {
+                self.asked.get_or_insert(because);
+            }
+            Some(Command::Adjust(spec)) => self.adjust = Some(spec),
+            None => {
+                self.asked.get_or_insert_with(|| "the executor ends".into());
+            }
+        }
+    }
+
+    /// The inspection that proves the effect.
+    async fn first_look(&mut self, standing: &Standing) -> bool {
+        if self.order.system.is_some() {
+            return false;
+        }
+        let mut looking = self.fault.inspect(standing.undo.clone());
+        let looked = self.attend(standing, looking.result()).await;
+        self.presence(looked).is_some_and(|p| p.in_place != InPlace::None)
+    }
+
+    fn presence(&self, looked: Result<Presence, FaultError>) -> Option<Presence> {
+        match looked {
+            Ok(presence) => {
+                self.report(InjectionState::Present(presence.clone()));
+                Some(presence)
+            }
+            Err(e) => {
+                self.shared.reporter.note(format!("{} could not be inspected: {e}", self.order.slot));
+                None
+            }
+        }
+    }
+
+    /// Holds it, inspecting once a second, until there is a reason to take it back.
+    async fn hold(&mut self, standing: &Standing, effect: Boot, mut in_place: bool) -> String {
+        let held_until = self.order.hold.map_or(Boot(u64::MAX), |hold| effect.plus(hold));
+        let mut every = interval_at(Instant::now() + INSPECT_EVERY, INSPECT_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looking: Option<Call<Result<Presence, FaultError>>> = None;
+        loop {
+            if let Some(because) = self.asked.take() {
+                return because;
+            }
+            if let Some(spec) = self.adjust.take() {
+                self.adjust(standing, spec).await;
+                continue;
+            }
+            let restart_at = self.order.system.as_ref().map_or(Boot(u64::MAX), |system| system.restart_at);
+            tokio::select! {
+                command = self.commands.recv() => self.note_command(command),
+                () = boot_timer::until(held_until) => return self.held(),
+                () = boot_timer::until(standing.revert_by) => return "deadline".into(),
+                _ = every.tick(), if looking.is_none() && self.order.system.is_none() => {
+                    looking = Some(self.fault.inspect(standing.undo.clone()));
+                }
+                looked = result_of(&mut looking) => {
+                    looking = None;
+                    if let Some(presence) = self.presence(looked) {
+                        let gone = presence.in_place == InPlace::None;
+                        if in_place && gone {
+                            // Somebody else's change wins: it is never applied again.
+                            let finding = presence.finding.unwrap_or_else(|| "inspection finds nothing".into());
+                            return format!("somebody else ended it: {finding}");
+                        }
+                        in_place |= !gone;
+                    }
+                }
+                how = child_ended(&mut self.order.system) => self.child_died(how),
+                () = boot_timer::until(restart_at) => self.restart(standing).await,
+            }
+        }
+    }
+
+    fn held(&self) -> String {
+        format!("held for {}", crate::literal::Duration::from(self.order.hold.unwrap_or_default()))
+    }
+
+    async fn adjust(&mut self, standing: &Standing, spec: Value) {
+        let mut adjusting = self.fault.adjust(spec.clone(), standing.undo.clone());
+        match self.attend(standing, adjusting.result()).await {
+            Ok(()) => self.report(InjectionState::Adjusted { to: spec }),
+            Err(e) => {
+                self.report(InjectionState::Failed(e));
+                self.asked.get_or_insert_with(|| "it could not be adjusted".into());
+            }
+        }
+    }
+
+    // ── processes of the system ──────────────────────────────────────────────
+
+    fn adopt_child(&mut self, observed: &Observed, again: bool) {
+        let (Some(system), Some(process)) = (&mut self.order.system, observed.process) else { return };
+        let pid = process.pid;
+        reset_oom_score(pid, self.shared.surroundings.oom_score_adj.as_deref());
+        system.restart_at = Boot(u64::MAX);
+        system.child = Child::watch(pid, &self.shared.watched).ok();
+        let state = if again { SystemState::Restarted { pid } } else { SystemState::Started { pid } };
+        self.shared.reporter.system(&system.name, state);
+        if system.child.is_none() {
+            self.child_died("ended at once".into());
+        }
+    }
+
+    fn child_died(&mut self, how: String) {
+        if let Some(system) = &mut self.order.system {
+            system.forget_child();
+            self.shared.reporter.system(&system.name, SystemState::Died { how });
+        }
+    }
+
+    /// The same intent permits it again: its undo finds every process by tag.
+    async fn restart(&mut self, standing: &Standing) {
+        if let Some(system) = &mut self.order.system {
+            system.restart_at = Boot(u64::MAX);
+        }
+        if self.shared.lever.pulled().is_some() || *self.cancel.borrow() {
+            return;
+        }
+        let (slot, cancel) = (self.order.slot.clone(), self.cancel.subscribe());
+        let armed = self.shared.journal(move |journal| journal.arm(&slot, cancel)).await;
+        let started = match armed {
+            Ok(armed) => {
+                let mut injecting = self.fault.inject(armed);
+                self.attend(standing, injecting.result()).await
+            }
+            Err(e) => Err(e),
+        };
+        match started {
+            Ok(observed) => self.adopt_child(&observed, true),
+            Err(e) => self.shared.reporter.note(format!("{} could not be started again: {e}", self.order.slot)),
+        }
+    }
+
+    // ── taking it back ───────────────────────────────────────────────────────
+
+    /// True if something is left.
+    async fn take_back(&mut self, standing: &Standing, because: String) -> bool {
+        self.report(InjectionState::RevertAsked { because });
+        failpoint::pass(failpoint::MID_REVERT, &self.order.slot).await;
+        let task = TakeBack {
+            fault: self.fault.clone(),
+            undo: standing.undo.clone(),
+            reversibility: standing.reversibility,
+            patience: self.shared.patience,
+        };
+        let permit = self.shared.reverting.acquire().await;
+        let gone = task
+            .until_gone(|e| {
+                self.report(InjectionState::RevertFailed(e.clone()));
+                self.progress.send_replace(Progress::Stuck);
+            })
+            .await;
+        drop(permit);
+        match gone {
+            Ok(reverted) => {
+                self.gone(reverted).await;
+                false
+            }
+            Err(e) => {
+                self.residue(e).await;
+                true
+            }
+        }
+    }
+
+    async fn gone(&mut self, reverted: Reverted) {
+        failpoint::pass(failpoint::BEFORE_DONE, &self.order.slot).await;
+        // Others need not wait for the journal, only for the effect.
+        self.progress.send_replace(Progress::Gone);
+        let (slot, mut notes) = (self.order.slot.clone(), reverted.notes.clone());
+        if let Err(e) = self.shared.journal(move |journal| journal.reverted(&slot, &reverted.notes)).await {
+            notes.push(format!("not journaled, so recovery will look at it once more: {e}"));
+        }
+        self.report(InjectionState::Reverted { notes });
+        if let Some(system) = &mut self.order.system {
+            system.child = None;
+            self.shared.reporter.system(&system.name, SystemState::Stopped);
+        }
+    }
+
+    async fn residue(&mut self, e: FaultError) {
+        let record = Record::Residue { slot: self.order.slot.clone(), finding: e.message.clone() };
+        self.report(InjectionState::Residue(e));
+        let _ = self.shared.journal(move |journal| journal.note(&record)).await;
+    }
+}
+
+impl Drop for Injection {
+    fn drop(&mut self) {
+        // Only a defect gets here with the task not over: whoever waits must not wait for ever, nor believe it clean.
+        self.progress.send_if_modified(|p| {
+            let over = matches!(p, Progress::Over { .. });
+            if !over {
+                *p = Progress::Over { residue: true };
+            }
+            !over
+        });
+    }
+}
+
+async fn result_of<T>(call: &mut Option<Call<Result<T, FaultError>>>) -> Result<T, FaultError> {
+    match call {
+        Some(call) => call.result().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn child_ended(system: &mut Option<System>) -> String {
+    match system {
+        Some(system) => system.ended().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,416 @@
+//! The executor's one loop: requests, signals, the lever, the lease, and what its injections come to.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::grant::{self, ApprovedPlan};
+use super::injection::{Command, Injection, Order, Shared};
+use super::reap;
+use super::reporter::Reporter;
+use super::system::System;
+use super::take_down::{Handle, Progress, take_down};
+use super::{Composition, Executor};
+use crate::clock::Boot;
+use crate::event::{AbortedBy, InjectionState, What};
+use crate::experiment::SystemProcess;
+use crate::fault::{FaultError, InjectionId};
+use crate::fault_call::FaultCall;
+use crate::journal::{Journal, Record, Writer};
+use crate::lines::{Lines, send};
+use crate::plan::{Grant, Plan};
+use crate::target::{Facets, Identity, Target};
+use crate::wire::{Begin, Reply, Request};
+
+/// The internal fault by which processes of `system:` are started, journaled and taken down.
+pub const SYSTEM_PROCESS: &str = "system.process";
+
+/// How often lever and lease are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Whoever started us says what for within this.
+const BEGIN_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why an executor could not serve. Nothing was injected.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct ServeError {
+    what: String,
+}
+
+impl ServeError {
+    pub(super) fn new(doing: &str, e: impl std::fmt::Display) -> Self {
+        Self { what: format!("{doing}: {e}") }
+    }
+}
+
+/// Serves one run, until it is closed or its coordinator is gone. Gives the slots that are residue.
+///
+/// # Errors
+/// If it cannot even begin.
+pub async fn serve(executor: Executor) -> Result<Vec<String>, ServeError> {
+    let mut executor = executor;
+    let stream = std::os::unix::net::UnixStream::from(executor.socket.try_clone().map_err(|e| ServeError::new("take the socket", e))?);
+    stream.set_nonblocking(true).map_err(|e| ServeError::new("take the socket", e))?;
+    let stream = UnixStream::from_std(stream).map_err(|e| ServeError::new("take the socket", e))?;
+    let (read, write) = stream.into_split();
+    let mut requests = Lines::new(read);
+    let (out, replies) = mpsc::unbounded_channel();
+    let writer = tokio::spawn(write_replies(write, replies));
+    let served = match begin(&mut requests).await {
+        Ok(begin) => match start(&mut executor, &begin, out.clone()) {
+            Ok((journal, world, reporter)) => {
+                let lease = begin.lease.get();
+                let shared = Arc::new(Shared::new(executor, journal, world, reporter, begin.run));
+                drop(out);
+                Ok(Session::new(shared, lease).run(requests).await)
+            }
+            Err(e) => {
+                let _ = out.send(Reply::Refused { message: e.message.clone(), hint: e.hint.clone() });
+                drop(out);
+                Err(ServeError { what: e.to_string() })
+            }
+        },
+        Err(e) => Err(ServeError::new("hear what to do", e)),
+    };
+    // A coordinator that reads nothing any more must not keep us.
+    let _ = tokio::time::timeout(Duration::from_secs(5), writer).await;
+    served
+}
+
+async fn begin(requests: &mut Lines<OwnedReadHalf, Request>) -> io::Result<Begin> {
+    let first = tokio::time::timeout(BEGIN_WITHIN, requests.next()).await;
+    match first.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+        Some(Request::Begin(begin)) => Ok(*begin),
+        Some(_) => Err(io::Error::other("the first message does not begin a run")),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+fn start(
+    executor: &mut Executor,
+    begin: &Begin,
+    out: mpsc::UnboundedSender<Reply>,
+) -> Result<(Journal, Composition, Reporter), FaultError> {
+    if let Some(pulled) = executor.lever.pulled() {
+        return Err(FaultError::new(format!("nothing was started: {pulled}")).hint("`chaos resume` releases it"));
+    }
+    let folder = executor.state.make_run_folder(&begin.run).map_err(|e| FaultError::new(e.to_string()).hint(e.hint.clone()))?;
+    let events = folder.join("executor.jsonl");
+    let file = File::options().create(true).append(true).mode(0o600).open(&events);
+    let file = file.map_err(|e| FaultError::new(format!("make {}: {e}", events.display())))?;
+    let writer = Writer::here(&begin.run, &executor.chaos, begin.lease);
+    let journal = Journal::create(&executor.state, &writer)
+        .map_err(|e| FaultError { hint: e.hint().map(str::to_owned), ..FaultError::new(e.to_string()) })?;
+    let compose = std::mem::replace(&mut executor.compose, Box::new(|_| unreachable!("composed once")));
+    let world = compose(begin);
+    let reporter = Reporter::new(out, Some(file));
+    reporter.reply(Reply::Ready { survives: executor.surroundings.survives.clone() });
+    if let Some(note) = executor.claims.note() {
+        reporter.note(note);
+    }
+    Ok((journal, world, reporter))
+}
+
+async fn write_replies(mut socket: OwnedWriteHalf, mut replies: mpsc::UnboundedReceiver<Reply>) {
+    let mut heard = true;
+    while let Some(reply) = replies.recv().await {
+        // Once nobody listens, what is left is read and dropped, so that nothing piles up.
+        heard = heard && send(&mut socket, &reply).await.is_ok();
+    }
+}
+
+/// Why a session ends.
+enum End {
+    /// The coordinator asked for it.
+    Asked,
+    /// Everything must come back although nobody asked.
+    Alone(String),
+}
+
+struct Session {
+    shared: Arc<Shared>,
+    lease: Duration,
+    last_heard: Boot,
+    approved: Option<ApprovedPlan>,
+    handles: BTreeMap<String, Handle>,
+    /// Set by the first injection of the plan.
+    deadline: Option<Boot>,
+    /// The coordinator asked to close: everything is being taken down.
+    closing: Option<JoinHandle<()>>,
+    /// Every fault was taken back because of this; said once.
+    stopped: bool,
+}
+
+impl Session {
+    fn new(shared: Arc<Shared>, lease: Duration) -> Self {
+        Self {
+            shared,
+            lease,
+            last_heard: Boot::now(),
+            approved: None,
+            handles: BTreeMap::new(),
+            deadline: None,
+            closing: None,
+            stopped: false,
+        }
+    }
+
+    async fn run(mut self, mut requests: Lines<OwnedReadHalf, Request>) -> Vec<String> {
+        let reaper = tokio::spawn(reap::orphans(self.shared.watched.clone()));
+        let end = match Signals::new() {
+            Ok(signals) => self.listen(&mut requests, signals).await,
+            Err(e) => End::Alone(format!("signals cannot be heard: {e}")),
+        };
+        if let End::Alone(because) = end {
+            self.shared.reporter.note(format!("the executor takes everything back by itself: {because}"));
+            take_down(self.all(), because, self.shared.class_patience).await;
+        }
+        let residue = self.finish().await;
+        reaper.abort();
+        residue
+    }
+
+    async fn listen(&mut self, requests: &mut Lines<OwnedReadHalf, Request>, mut signals: Signals) -> End {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut trouble = self.shared.trouble.subscribe();
+        loop {
+            tokio::select! {
+                request = requests.next() => match request {
+                    Ok(Some(request)) => self.request(request).await,
+                    Ok(None) => return End::Alone("the coordinator is gone: its socket closed".into()),
+                    Err(e) => return End::Alone(format!("the coordinator cannot be understood: {e}")),
+                },
+                name = signals.next() => {
+                    let because = format!("the executor was asked to end by {name}");
+                    self.shared.reporter.event(What::Aborted { by: AbortedBy::Signal, because: because.clone() });
+                    return End::Alone(because);
+                }
+                _ = look.tick() => {
+                    if let Some(end) = self.look() {
+                        return end;
+                    }
+                }
+                _ = trouble.changed() => {
+                    let because = trouble.borrow_and_update().clone();
+                    if let Some(because) = because {
+                        self.stop_faults(AbortedBy::Failure, because);
+                    }
+                }
+                () = closed(&mut self.closing) => return End::Asked,
+            }
+        }
+    }
+
+    fn look(&mut self) -> Option<End> {
+        let silence = Boot::now().since(self.last_heard);
+        if silence > self.lease {
+            return Some(End::Alone(format!("lease: the coordinator has been silent for {:.0} s", silence.as_secs_f64())));
+        }
+        match self.shared.lever.pulled() {
+            Some(pulled) => self.stop_faults(AbortedBy::Lever, pulled.to_string()),
+            None => self.stopped = self.shared.trouble.borrow().is_some(),
+        }
+        None
+    }
+
+    /// Takes every fault back, and says so once. The system stays: the coordinator still watches it recover.
+    fn stop_faults(&mut self, by: AbortedBy, because: String) {
+        if !self.stopped {
+            self.stopped = true;
+            self.shared.reporter.event(What::Aborted { by, because: because.clone() });
+        }
+        let unasked: Vec<Handle> = self.faults().into_iter().filter(|h| !*h.cancel.borrow()).collect();
+        if !unasked.is_empty() {
+            tokio::spawn(take_down(unasked, because, self.shared.class_patience));
+        }
+    }
+
+    async fn request(&mut self, request: Request) {
+        self.last_heard = Boot::now();
+        match request {
+            Request::Ping { n } => {
+                let in_force = self.faults().iter().filter(|h| h.is_in_force()).map(|h| h.slot.clone()).collect();
+                self.shared.reporter.reply(Reply::Pong { n, in_force });
+            }
+            Request::Begin(_) => self.refuse("the run has begun already"),
+            Request::Approve(plan) => self.approve(*plan).await,
+            Request::StartSystem(process) => self.start_system(&process),
+            Request::Grant(grant) => self.grant(*grant),
+            Request::Adjust { slot, with } => {
+                if let Some(handle) = self.handles.get(&slot) {
+                    let _ = handle.commands.send(Command::Adjust(with));
+                }
+            }
+            Request::Revert { slots, because } => {
+                let wanted = self.faults().into_iter().filter(|h| slots.is_empty() || slots.contains(&h.slot)).collect();
+                tokio::spawn(take_down(wanted, because, self.shared.class_patience));
+            }
+            Request::Close => {
+                let down = take_down(self.all(), "the run ends".into(), self.shared.class_patience);
+                self.closing.get_or_insert_with(|| tokio::spawn(down));
+            }
+        }
+    }
+
+    fn refuse(&self, message: impl Into<String>) {
+        self.shared.reporter.reply(Reply::Refused { message: message.into(), hint: None });
+    }
+
+    async fn approve(&mut self, plan: Plan) {
+        if self.approved.is_some() {
+            return self.refuse("a plan was approved already");
+        }
+        if plan.run != self.shared.run {
+            return self.refuse(format!("the plan is for run {}, not {}", plan.run, self.shared.run));
+        }
+        let hash = plan.hash();
+        let record = Record::Approved { plan: hash.clone() };
+        if let Err(e) = self.shared.journal(move |journal| journal.note(&record)).await {
+            return self.shared.reporter.reply(Reply::Refused { message: e.message, hint: e.hint });
+        }
+        self.approved = Some(ApprovedPlan { plan, hash: hash.clone() });
+        self.shared.reporter.reply(Reply::Approved { plan: hash });
+    }
+
+    fn grant(&mut self, grant: Grant) {
+        let slots = self.handles.iter().map(|(slot, h)| (slot.clone(), h.is_over())).collect();
+        let checked = grant::check(self.approved.as_ref(), &grant, &slots, Boot::now());
+        let (planned, lasts) = match (checked, &self.approved, &self.closing) {
+            (Ok(planned), Some(approved), None) => (planned.clone(), approved.plan.lasts_at_most.get()),
+            (Err(e), _, _) => return self.shared.reporter.injection(&grant.slot, InjectionState::Refused(e)),
+            _ => {
+                let e = FaultError::new("not injected: the run ends");
+                return self.shared.reporter.injection(&grant.slot, InjectionState::Refused(e));
+            }
+        };
+        let deadline = *self.deadline.get_or_insert_with(|| Boot::now().plus(lasts));
+        let order = Order {
+            slot: grant.slot,
+            spec: planned.with.clone(),
+            target: grant.target,
+            hold: planned.hold.map(crate::literal::Duration::get),
+            deadline,
+            planned: Some(planned.clone()),
+            system: None,
+        };
+        self.begin(&planned.fault, order);
+    }
+
+    fn start_system(&mut self, process: &SystemProcess) {
+        let slot = format!("system.{}", process.name);
+        let refused = match serde_json::to_value(process) {
+            _ if self.closing.is_some() => FaultError::new("not started: the run ends"),
+            _ if self.handles.contains_key(&slot) => FaultError::new("not started: it was started before"),
+            Ok(spec) => {
+                let order = Order {
+                    slot,
+                    spec,
+                    target: system_target(&self.shared.run, &process.name),
+                    hold: None,
+                    deadline: Boot(u64::MAX),
+                    planned: None,
+                    system: Some(System::new(process.name.clone(), process.restart_after)),
+                };
+                return self.begin(SYSTEM_PROCESS, order);
+            }
+            Err(e) => FaultError::new(format!("not started: {e}")),
+        };
+        self.shared.reporter.injection(&slot, InjectionState::Refused(refused));
+    }
+
+    /// Starts the task of one injection.
+    fn begin(&mut self, kind: &str, order: Order) {
+        let found = FaultCall::new(&self.shared.world.table, kind).and_then(|fault| Ok((fault.fault()?.profile(), fault)));
+        let (profile, fault) = match found {
+            Ok(found) => found,
+            Err(e) => return self.shared.reporter.injection(&order.slot, InjectionState::Refused(e)),
+        };
+        let (commands, received) = mpsc::unbounded_channel();
+        let cancel = watch::Sender::new(false);
+        let progress = watch::Sender::new(Progress::Preparing);
+        let handle =
+            Handle { slot: order.slot.clone(), class: profile.class, commands, cancel: cancel.clone(), progress: progress.subscribe() };
+        self.handles.insert(order.slot.clone(), handle);
+        let shared = Arc::clone(&self.shared);
+        let injection = Injection { shared, fault, profile, order, commands: received, cancel, progress, asked: None, adjust: None };
+        tokio::spawn(injection.run());
+    }
+
+    fn all(&self) -> Vec<Handle> {
+        self.handles.values().filter(|h| !h.is_over()).cloned().collect()
+    }
+
+    fn faults(&self) -> Vec<Handle> {
+        self.handles.values().filter(|h| !h.is_over() && !h.slot.starts_with("system.")).cloned().collect()
+    }
+
+    /// Puts the journal away if nothing is left, and says what is.
+    async fn finish(&mut self) -> Vec<String> {
+        let residue: Vec<String> = self.handles.values().filter(|h| h.left_residue()).map(|h| h.slot.clone()).collect();
+        if residue.is_empty() {
+            let shared = Arc::clone(&self.shared);
+            if let Err(e) = self.shared.journal(move |journal| journal.finish(&shared.state)).await {
+                self.shared.reporter.note(format!("everything is taken back, but its journal stays: {e}"));
+            }
+        }
+        self.shared.reporter.reply(Reply::Closed { residue: residue.clone() });
+        residue
+    }
+}
+
+async fn closed(closing: &mut Option<JoinHandle<()>>) {
+    match closing {
+        Some(down) => {
+            let _ = down.await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn system_target(run: &str, name: &str) -> Target {
+    let id = InjectionId { run: run.to_owned(), slot: format!("system.{name}") };
+    Target {
+        identity: Identity(format!("system:{id}")),
+        label: name.to_owned(),
+        place: "here".into(),
+        order: name.to_owned(),
+        healthy: true,
+        started: 0,
+        groups: BTreeMap::new(),
+        facets: Facets::default(),
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hang_up.recv() => "SIGHUP",
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Keeping watch over an executor.
+
+use std::io;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::Child;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::sleep::{SleepWatch, SystemClocks};
+use super::spawn::Program;
+use super::{HEARTBEAT, Heard};
+use crate::clock::Boot;
+use crate::lines::{Lines, send};
+use crate::recover::{RecoveryReport, RunOutcome};
+use crate::wire::{Begin, Reply, Request};
+
+/// Between the attempts to start a recovering executor.
+const RECOVERY_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(2)];
+
+/// An executor that closed its socket ends within this, or is ended.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// The process at the other end.
+pub(super) enum Executor {
+    /// Our child.
+    Child(Child),
+    /// Our parent: when it is gone, so are we.
+    Parent,
+}
+
+pub(super) struct Watch {
+    replies: Lines<OwnedReadHalf, Reply>,
+    requests: OwnedWriteHalf,
+    executor: Executor,
+    program: Program,
+    run: String,
+    log: PathBuf,
+    /// Silence after which the executor counts as lost.
+    lease: Duration,
+}
+
+/// How watching ends.
+enum End {
+    /// The executor finished its work.
+    Closed,
+    /// Nobody listens to us any more.
+    Dropped,
+    /// It is gone.
+    Lost(String),
+}
+
+impl Watch {
+    pub(super) fn new(socket: StdStream, executor: Executor, program: Program, begin: &Begin) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let (read, write) = UnixStream::from_std(socket)?.into_split();
+        Ok(Self {
+            replies: Lines::new(read),
+            requests: write,
+            executor,
+            program,
+            run: begin.run.clone(),
+            log: begin.run_folder.join("executor.log"),
+            lease: begin.lease.get(),
+        })
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut outgoing: mpsc::UnboundedReceiver<Request>,
+        told: mpsc::UnboundedSender<Heard>,
+        dropped: oneshot::Receiver<()>,
+    ) {
+        match self.listen(&mut outgoing, &told, dropped).await {
+            End::Closed => {
+                let _ = timeout(END_WITHIN, self.ended()).await;
+            }
+            // The socket closes with us; the executor takes everything back by itself.
+            End::Dropped => {}
+            End::Lost(message) => {
+                self.make_sure_it_is_dead().await;
+                let _ = told.send(Heard::Lost { message });
+                let recovered = self.recover().await;
+                let _ = told.send(Heard::Recovered(recovered));
+            }
+        }
+    }
+
+    async fn listen(
+        &mut self,
+        outgoing: &mut mpsc::UnboundedReceiver<Request>,
+        told: &mpsc::UnboundedSender<Heard>,
+        mut dropped: oneshot::Receiver<()>,
+    ) -> End {
+        let mut sleep = SleepWatch::new(SystemClocks);
+        let mut beat = interval(HEARTBEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut last_heard = Boot::now();
+        let mut n = 0;
+        loop {
+            tokio::select! {
+                reply = self.replies.next() => {
+                    last_heard = Boot::now();
+                    match reply {
+                        Ok(Some(Reply::Pong { .. })) => {}
+                        Ok(Some(reply)) => {
+                            let closed = matches!(reply, Reply::Closed { .. });
+                            let _ = told.send(Heard::Reply(reply));
+                            if closed {
+                                return End::Closed;
+                            }
+                        }
+                        Ok(None) => return End::Lost(format!("the executor is gone: {}", self.how_it_ended().await)),
+                        Err(e) => return End::Lost(format!("the executor cannot be understood: {e}")),
+                    }
+                }
+                request = outgoing.recv() => match request {
+                    Some(request) => self.tell(&request).await,
+                    None => return End::Dropped,
+                },
+                _ = beat.tick() => {
+                    if let Some(slept) = sleep.look() {
+                        // It slept as well; its own lease tells it what to do.
+                        last_heard = Boot::now();
+                        let _ = told.send(Heard::Slept(slept));
+                    }
+                    let silence = Boot::now().since(last_heard);
+                    if silence > self.lease {
+                        return End::Lost(format!("the executor has been silent for {:.0} s", silence.as_secs_f64()));
+                    }
+                    n += 1;
+                    self.tell(&Request::Ping { n }).await;
+                }
+                _ = &mut dropped => return End::Dropped,
+            }
+        }
+    }
+
+    /// A failure shows as a closed socket, where it is dealt with.
+    async fn tell(&mut self, request: &Request) {
+        let _ = timeout(self.lease, send(&mut self.requests, request)).await;
+    }
+
+    async fn ended(&mut self) -> io::Result<String> {
+        match &mut self.executor {
+            Executor::Child(child) => child.wait().await.map(|status| status.to_string()),
+            Executor::Parent => std::future::pending().await,
+        }
+    }
+
+    async fn how_it_ended(&mut self) -> String {
+        match timeout(END_WITHIN, self.ended()).await {
+            Ok(Ok(how)) => how,
+            _ => "it closed its socket".into(),
+        }
+    }
+
+    /// Two executors over one journal would be worse than none.
+    async fn make_sure_it_is_dead(&mut self) {
+        if let Executor::Child(child) = &mut self.executor {
+            let _ = child.kill().await;
+        }
+    }
+
+    async fn recover(&self) -> Result<RecoveryReport, String> {
+        let mut last = Err("no recovering executor could be started".to_owned());
+        for pause in RECOVERY_PAUSES {
+            tokio::time::sleep(pause).await;
+            last = self.program.recover(&self.run, &self.log).await.map_err(|e| e.to_string());
+            let retry = match &last {
+                Ok(report) => report.runs.iter().any(|run| matches!(run.outcome, RunOutcome::Live | RunOutcome::Failed(_))),
+                Err(_) => true,
+            };
+            if !retry {
+                break;
+            }
+        }
+        last
+    }
+}

@@ -1,0 +1,96 @@
+//! Recovery: finishing what a dead executor left.
+//!
+//! # Guarantees
+//! - Only residue is touched: a journal that somebody holds, or that another host, user or pid namespace wrote, is listed
+//!   and left alone.
+//! - Everything that is not reverted is taken back, the bare intents included; one that fails does not keep the rest.
+//! - After a reboot only durable effects are left; the others are noted as gone with it.
+//! - What cannot be read is named, and stays residue until a person forgets it.
+
+mod forget;
+mod order;
+mod report;
+mod run;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use forget::{ForgetError, forget};
+pub use report::{InjectionOutcome, RecoveredInjection, RecoveredRun, RecoveryReport, RunOutcome};
+pub use survey::{Found, Standing, residue, survey};
+
+use crate::claim::Claims;
+use crate::state_dir::StateDir;
+use crate::table::Table;
+use crate::take_back::Patience;
+
+/// What recovery is given by the composition root.
+pub struct Recovery {
+    /// Where the journals lie.
+    pub state: StateDir,
+    /// Asked before anything is touched.
+    pub claims: Claims,
+    /// Every fault that this program knows.
+    pub table: Arc<Table>,
+    /// How long it tries.
+    pub patience: Patience,
+    /// How long one class of faults may keep the next from being taken back.
+    pub class_patience: Duration,
+    /// Version of this program.
+    pub chaos: String,
+}
+
+impl Recovery {
+    /// Recovers these runs, or everything that is residue here.
+    ///
+    /// # Errors
+    /// If the folder of journals cannot be read. What becomes of each run is in the report.
+    pub async fn recover(&self, runs: Option<&[String]>) -> std::io::Result<RecoveryReport> {
+        let unfinished = self.state.unfinished()?;
+        let wanted: Vec<String> = match runs {
+            None => unfinished,
+            Some(runs) => runs.to_vec(),
+        };
+        let mut report = RecoveryReport::default();
+        for run in wanted {
+            report.runs.push(run::recover(self, &run).await);
+        }
+        Ok(report)
+    }
+
+    /// The undo of everything that is residue, as shell commands for a person. Nothing is done.
+    ///
+    /// # Errors
+    /// If the folder of journals cannot be read.
+    pub fn print(&self) -> std::io::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for found in survey(&self.state)? {
+            match &found.standing {
+                Standing::Live => continue,
+                Standing::Residue => lines.push(format!("# run {}", found.run)),
+                Standing::BeforeReboot => lines.push(format!("# run {}, before the last reboot", found.run)),
+                Standing::Foreign(why) => lines.push(format!("# run {}: {why}; check every line before using it", found.run)),
+                Standing::Unreadable(why) => {
+                    lines.push(format!("# run {}: {why}", found.run));
+                    continue;
+                }
+            }
+            lines.extend(found.contents.open_damage().iter().map(|d| format!("# damaged, its undo may be lost: {d}")));
+            let mut entries: Vec<_> = found.contents.open_entries().collect();
+            entries.reverse();
+            entries.sort_by_key(|e| e.intent.class);
+            for entry in entries {
+                let intent = &entry.intent;
+                lines.push(format!("# {}/{}: {} on {}", found.run, intent.slot, intent.fault, intent.target));
+                match self.table.get(&intent.fault) {
+                    Some(fault) => lines.extend(fault.explain(&intent.undo)),
+                    None => lines.push(format!("# this chaos knows no fault {}; its undo: {}", intent.fault, intent.undo)),
+                }
+            }
+        }
+        Ok(lines)
+    }
+}

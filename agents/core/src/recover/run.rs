@@ -1,0 +1,189 @@
+//! Recovering one run.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::order::waves;
+use super::report::{InjectionOutcome, RecoveredInjection, RecoveredRun, RunOutcome};
+use super::survey::Standing;
+use super::{Recovery, survey};
+use crate::claim::{Claim, Claims};
+use crate::clock::Boot;
+use crate::event::InjectionState;
+use crate::executor::Reporter;
+use crate::fault::{Class, FaultError, InjectionId, Persistence, Reverted};
+use crate::fault_call::FaultCall;
+use crate::journal::{Adopted, Contents, Intent, Journal, JournalError, Record, Writer};
+use crate::literal::Duration;
+use crate::table::Table;
+use crate::take_back::{Patience, TakeBack};
+
+/// Taken back at once.
+const AT_ONCE: usize = 32;
+
+/// Recovers one run if it is residue of this host.
+pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
+    let mut report = RecoveredRun { run: run.to_owned(), outcome: RunOutcome::Clean, injections: Vec::new(), damage: Vec::new() };
+    let before_reboot = match survey::look(&recovery.state, run) {
+        Ok((Standing::Residue, _)) => false,
+        Ok((Standing::BeforeReboot, _)) => true,
+        Ok((standing, contents)) => {
+            report.damage = contents.damage;
+            report.outcome = untouched(standing);
+            return report;
+        }
+        // Somebody else has finished it.
+        Err(JournalError::Absent(_)) => return report,
+        Err(e) => {
+            report.outcome = RunOutcome::Failed(e.to_string());
+            return report;
+        }
+    };
+    let Adopted { journal, contents } = match Journal::adopt(&recovery.state, &Writer::here(run, &recovery.chaos, Duration::ZERO)) {
+        Ok(adopted) => adopted,
+        Err(JournalError::Absent(_)) => return report,
+        Err(JournalError::Live(_)) => {
+            report.outcome = RunOutcome::Live;
+            return report;
+        }
+        Err(e) => {
+            report.outcome = RunOutcome::Failed(e.to_string());
+            return report;
+        }
+    };
+    report.damage = contents.open_damage().to_vec();
+    let journal = Arc::new(Mutex::new(journal));
+    report.injections = take_everything_back(recovery, run, &journal, &contents, before_reboot).await;
+    let left = report.injections.iter().any(|i| matches!(i.outcome, InjectionOutcome::Residue(_)));
+    report.outcome = if left || !report.damage.is_empty() {
+        RunOutcome::Residue
+    } else {
+        match lock(&journal).finish(&recovery.state) {
+            Ok(()) => RunOutcome::Clean,
+            Err(e) => RunOutcome::Failed(e.to_string()),
+        }
+    };
+    report
+}
+
+fn untouched(standing: Standing) -> RunOutcome {
+    match standing {
+        Standing::Foreign(why) => RunOutcome::Foreign(why),
+        Standing::Unreadable(why) => RunOutcome::Failed(why),
+        Standing::Live | Standing::Residue | Standing::BeforeReboot => RunOutcome::Live,
+    }
+}
+
+fn lock(journal: &Mutex<Journal>) -> std::sync::MutexGuard<'_, Journal> {
+    journal.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn take_everything_back(
+    recovery: &Recovery,
+    run: &str,
+    journal: &Arc<Mutex<Journal>>,
+    contents: &Contents,
+    before_reboot: bool,
+) -> Vec<RecoveredInjection> {
+    let one = Arc::new(One {
+        run: run.to_owned(),
+        before_reboot,
+        table: Arc::clone(&recovery.table),
+        claims: recovery.claims.try_clone(),
+        patience: recovery.patience,
+        journal: Arc::clone(journal),
+        reporter: Reporter::reopen(&recovery.state.run_folder(run).join("executor.jsonl")),
+        permits: Semaphore::new(AT_ONCE),
+    });
+    let mut chains = JoinSet::new();
+    let mut done = Vec::new();
+    for (class, wave) in waves(contents.open_entries().map(|e| e.intent.clone()).collect()) {
+        if class == Class::System {
+            collect(&mut chains, &mut done).await;
+        }
+        for chain in wave {
+            let one = Arc::clone(&one);
+            chains.spawn(async move { one.chain(chain).await });
+        }
+        // One that is stuck does not hold up the next class.
+        let _ = tokio::time::timeout(recovery.class_patience, collect(&mut chains, &mut done)).await;
+    }
+    collect(&mut chains, &mut done).await;
+    done
+}
+
+async fn collect(chains: &mut JoinSet<Vec<RecoveredInjection>>, done: &mut Vec<RecoveredInjection>) {
+    while let Some(chain) = chains.join_next().await {
+        done.extend(chain.unwrap_or_default());
+    }
+}
+
+/// What taking one injection back needs.
+struct One {
+    run: String,
+    before_reboot: bool,
+    table: Arc<Table>,
+    claims: std::io::Result<Claims>,
+    patience: Patience,
+    journal: Arc<Mutex<Journal>>,
+    reporter: Reporter,
+    permits: Semaphore,
+}
+
+impl One {
+    async fn chain(&self, chain: Vec<Intent>) -> Vec<RecoveredInjection> {
+        let mut done = Vec::new();
+        for intent in chain {
+            let _permit = self.permits.acquire().await;
+            let outcome = self.take_back(&intent).await;
+            done.push(RecoveredInjection { slot: intent.slot, fault: intent.fault, target: intent.target, outcome });
+        }
+        done
+    }
+
+    async fn take_back(&self, intent: &Intent) -> InjectionOutcome {
+        self.reporter.injection(&intent.slot, InjectionState::RevertAsked { because: "recovery".into() });
+        match self.until_gone(intent).await {
+            Ok(mut reverted) => {
+                let written = lock(&self.journal).reverted(&intent.slot, &reverted.notes);
+                if let Err(e) = written {
+                    reverted.notes.push(format!("not journaled, so recovery will look at it once more: {e}"));
+                }
+                self.reporter.injection(&intent.slot, InjectionState::Reverted { notes: reverted.notes.clone() });
+                InjectionOutcome::Reverted(reverted.notes)
+            }
+            Err(e) => {
+                let record = Record::Residue { slot: intent.slot.clone(), finding: e.message.clone() };
+                let _ = lock(&self.journal).note(&record);
+                self.reporter.injection(&intent.slot, InjectionState::Residue(e.clone()));
+                InjectionOutcome::Residue(e.message)
+            }
+        }
+    }
+
+    async fn until_gone(&self, intent: &Intent) -> Result<Reverted, FaultError> {
+        if self.before_reboot && intent.persistence != Persistence::Durable {
+            return Ok(Reverted::note("gone with the reboot"));
+        }
+        let fault = FaultCall::new(&self.table, &intent.fault)?;
+        let _claims = self.claim(intent).await?;
+        let task = TakeBack { fault, undo: intent.undo.clone(), reversibility: intent.reversibility, patience: self.patience };
+        task.until_gone(|e| self.reporter.injection(&intent.slot, InjectionState::RevertFailed(e.clone()))).await
+    }
+
+    /// Another run may have what this one lost: nothing is touched before that one is done.
+    async fn claim(&self, intent: &Intent) -> Result<Vec<Claim>, FaultError> {
+        let claims = self.claims.as_ref().map_err(|e| FaultError::new(e.to_string()))?;
+        let id = InjectionId { run: self.run.clone(), slot: intent.slot.clone() };
+        let give_up = Boot::now().plus(self.patience.give_up);
+        loop {
+            match claims.take_all(&intent.claims, &id) {
+                Ok(claims) => return Ok(claims),
+                Err(e) if Boot::now() >= give_up => return Err(FaultError::new(e.to_string())),
+                Err(_) => tokio::time::sleep(self.patience.first_pause).await,
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What lies in a state directory: which runs live, which are residue, which are not ours.
+
+use std::io;
+
+use crate::event::HostId;
+use crate::host_id::euid;
+use crate::journal::{Contents, Journal, JournalError, Writer};
+use crate::state_dir::StateDir;
+
+/// One unfinished journal.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its run.
+    pub run: String,
+    /// Whose it is.
+    pub standing: Standing,
+    /// What it says; empty where it cannot be read.
+    pub contents: Contents,
+}
+
+/// What may be done with a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// A living executor holds it.
+    Live,
+    /// Left by a dead executor of this boot.
+    Residue,
+    /// Left by an executor of an earlier boot of this host.
+    BeforeReboot,
+    /// Of another host, user or container: listed, never acted on.
+    Foreign(String),
+    /// It cannot be read at all.
+    Unreadable(String),
+}
+
+/// Every unfinished journal, oldest first.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn survey(state: &StateDir) -> io::Result<Vec<Found>> {
+    let mut all = Vec::new();
+    for run in state.unfinished()? {
+        let (standing, contents) = match look(state, &run) {
+            Ok(found) => found,
+            // Finished between the listing and the look.
+            Err(JournalError::Absent(_)) => continue,
+            Err(e) => (Standing::Unreadable(e.to_string()), Contents::default()),
+        };
+        all.push(Found { run, standing, contents });
+    }
+    Ok(all)
+}
+
+/// What keeps a new run from starting here: everything that is not live, not foreign, and not over.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn residue(state: &StateDir) -> io::Result<Vec<Found>> {
+    let mut found = survey(state)?;
+    found.retain(|f| match f.standing {
+        Standing::Live | Standing::Foreign(_) => false,
+        Standing::Unreadable(_) => true,
+        Standing::Residue | Standing::BeforeReboot => !f.contents.is_over(),
+    });
+    Ok(found)
+}
+
+/// Whose one journal is, without touching it.
+pub(super) fn look(state: &StateDir, run: &str) -> Result<(Standing, Contents), JournalError> {
+    let (contents, live) = Journal::look(state, run)?;
+    Ok((standing(&contents, live), contents))
+}
+
+fn standing(contents: &Contents, live: bool) -> Standing {
+    if live {
+        return Standing::Live;
+    }
+    match &contents.writer {
+        Some(writer) => whose(writer, &HostId::here(), euid()),
+        None if contents.is_over() => Standing::Residue,
+        None => Standing::Unreadable("its first line is damaged, so nobody knows on which host and boot its undo holds".into()),
+    }
+}
+
+pub(super) fn whose(writer: &Writer, here: &HostId, uid: u32) -> Standing {
+    let host = &writer.host;
+    // Without a machine id, as in many containers, the name is all there is.
+    let same_host = if host.machine.is_empty() { here.machine.is_empty() && host.name == here.name } else { host.machine == here.machine };
+    if !same_host {
+        return Standing::Foreign(format!("written on another host, {}", host.name));
+    }
+    if writer.uid != uid {
+        return Standing::Foreign(format!("written by user {}", writer.uid));
+    }
+    if host.boot != here.boot {
+        return Standing::BeforeReboot;
+    }
+    if host.pid_namespace != here.pid_namespace {
+        return Standing::Foreign("written in another container of this host: its process ids mean nothing here".into());
+    }
+    Standing::Residue
+}

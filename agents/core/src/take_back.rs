@@ -1,0 +1,123 @@
+//! Taking one injection back: tried until inspection finds nothing, within a bound. Executor and recovery share it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::clock::Boot;
+use crate::fault::{FaultError, InPlace, Presence, Reversibility, Reverted};
+use crate::fault_call::{Call, FaultCall};
+
+/// How long taking back is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// After it, what is still there is residue.
+    pub give_up: Duration,
+    /// Between the first two attempts; doubled each time.
+    pub first_pause: Duration,
+    /// Never longer than this between two attempts.
+    pub longest_pause: Duration,
+    /// How long one attempt may take without being called a failure, where the fault does not ask for more.
+    pub attempt: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            give_up: Duration::from_secs(600),
+            first_pause: Duration::from_millis(50),
+            longest_pause: Duration::from_secs(10),
+            attempt: Duration::from_secs(5),
+        }
+    }
+}
+
+/// One injection to be taken back.
+pub(crate) struct TakeBack {
+    pub(crate) fault: FaultCall,
+    pub(crate) undo: Value,
+    pub(crate) reversibility: Reversibility,
+    pub(crate) patience: Patience,
+}
+
+const SETTLE_LOOK: Duration = Duration::from_millis(200);
+
+impl TakeBack {
+    /// Tries until nothing is found any more. `failed` hears of each attempt that did not do.
+    ///
+    /// # Errors
+    /// The last failure, once the patience is at its end.
+    pub(crate) async fn until_gone(&self, mut failed: impl FnMut(&FaultError)) -> Result<Reverted, FaultError> {
+        let give_up = Boot::now().plus(self.patience.give_up);
+        let mut pause = self.patience.first_pause;
+        loop {
+            let e = match self.attempt(give_up, &mut failed).await {
+                Ok(reverted) => return Ok(reverted),
+                Err(e) => e,
+            };
+            failed(&e);
+            if Boot::now().plus(pause) >= give_up {
+                return Err(e);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(self.patience.longest_pause);
+        }
+    }
+
+    async fn attempt(&self, give_up: Boot, failed: &mut impl FnMut(&FaultError)) -> Result<Reverted, FaultError> {
+        let profile = self.fault.fault()?.profile();
+        let usual = self.patience.attempt.max(profile.revert_budget);
+        let mut reverting = self.fault.revert(self.undo.clone());
+        let reverted = wait_out(&mut reverting, "taking it back", usual, give_up, failed).await?;
+        // What cannot be taken back stays "in place" for ever; that is observed as recovery, not here.
+        if self.reversibility == Reversibility::Irreversible {
+            return Ok(reverted);
+        }
+        let settled = Boot::now().plus(profile.settle);
+        loop {
+            self.look(usual, give_up, failed).await?;
+            if Boot::now() >= settled {
+                return Ok(reverted);
+            }
+            tokio::time::sleep(SETTLE_LOOK).await;
+        }
+    }
+
+    async fn look(&self, usual: Duration, give_up: Boot, failed: &mut impl FnMut(&FaultError)) -> Result<(), FaultError> {
+        let mut looking = self.fault.inspect(self.undo.clone());
+        match wait_out(&mut looking, "inspecting it", usual, give_up, failed).await {
+            Ok(Presence { in_place: InPlace::None, .. }) => Ok(()),
+            Ok(Presence { finding, .. }) => Err(FaultError::new(match finding {
+                Some(finding) => format!("still there after it was taken back: {finding}"),
+                None => "still there after it was taken back".into(),
+            })),
+            Err(e) if e.gone => Ok(()),
+            Err(e) => Err(FaultError { message: format!("cannot be inspected: {}", e.message), ..e }),
+        }
+    }
+}
+
+/// Waits for a call. One that takes too long is said to, and waited for all the same: a second one beside it could
+/// undo what the first does.
+async fn wait_out<T>(
+    call: &mut Call<Result<T, FaultError>>,
+    doing: &str,
+    usual: Duration,
+    give_up: Boot,
+    failed: &mut impl FnMut(&FaultError),
+) -> Result<T, FaultError> {
+    let began = Boot::now();
+    loop {
+        let limit = usual.min(give_up.from_now()).max(Duration::from_millis(1));
+        match tokio::time::timeout(limit, call.result()).await {
+            Ok(result) => return result,
+            Err(_) => {
+                let e = FaultError::new(format!("{doing} has not ended after {:.1} s", Boot::now().since(began).as_secs_f64()));
+                if Boot::now() >= give_up {
+                    return Err(e);
+                }
+                failed(&e);
+            }
+        }
+    }
+}
