@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::clock::Boot;
-use crate::target::{Facet, ProcessId, Target};
+use crate::target::{Facet, Target};
 
 /// A boxed future, for the erased layer.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -221,23 +221,12 @@ impl<U> Armed<U> {
 pub struct Observed {
     /// Sentences for timeline and report: `4 processes stopped`.
     pub notes: Vec<String>,
-    /// The process it started, a child of this executor: `system.process` gives one. The executor waits for its end,
-    /// says how it died, and injects again where `restart_after` asks for it: nobody else waits for this pid.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub process: Option<ProcessId>,
 }
 
 impl Observed {
     /// With one sentence.
     pub fn note(text: impl Into<String>) -> Self {
-        Self { notes: vec![text.into()], process: None }
-    }
-
-    /// With the process that was started.
-    #[must_use]
-    pub fn process(mut self, process: ProcessId) -> Self {
-        self.process = Some(process);
-        self
+        Self { notes: vec![text.into()] }
     }
 }
 

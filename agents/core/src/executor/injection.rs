@@ -8,20 +8,15 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::process::Surroundings;
-use super::reap::Watched;
 use super::reporter::Reporter;
-use super::system::{Child, System, reset_oom_score};
 use super::take_down::Progress;
 use super::{Composition, Executor};
 use crate::boot_timer;
 use crate::claim::{Claim, Claims};
 use crate::clock::Boot;
-use crate::event::{InjectionState, SystemState};
+use crate::event::InjectionState;
 use crate::failpoint;
-use crate::fault::{
-    Armed, FaultError, InPlace, InjectionId, Observed, Persistence, Prepared, Presence, Profile, Reversibility, Reverted, UndoJson,
-};
+use crate::fault::{Armed, FaultError, InPlace, InjectionId, Persistence, Prepared, Presence, Profile, Reversibility, Reverted, UndoJson};
 use crate::fault_call::{Call, FaultCall};
 use crate::journal::{Intent, Journal, JournalError, Record};
 use crate::lever::Lever;
@@ -46,16 +41,14 @@ pub(super) struct Shared {
     pub(super) class_patience: Duration,
     pub(super) journal: Mutex<Journal>,
     pub(super) world: Composition,
-    pub(super) reporter: Reporter,
-    pub(super) surroundings: Surroundings,
-    pub(super) watched: Watched,
+    pub(super) reporter: Arc<Reporter>,
     pub(super) reverting: Semaphore,
     /// Why nothing new may be injected: said once.
     pub(super) trouble: watch::Sender<Option<String>>,
 }
 
 impl Shared {
-    pub(super) fn new(executor: Executor, journal: Journal, world: Composition, reporter: Reporter, run: String) -> Self {
+    pub(super) fn new(executor: Executor, journal: Journal, world: Composition, reporter: Arc<Reporter>, run: String) -> Self {
         Self {
             run,
             state: executor.state,
@@ -66,8 +59,6 @@ impl Shared {
             journal: Mutex::new(journal),
             world,
             reporter,
-            surroundings: executor.surroundings,
-            watched: Watched::default(),
             reverting: Semaphore::new(AT_ONCE),
             trouble: watch::Sender::new(None),
         }
@@ -108,7 +99,6 @@ pub(super) struct Order {
     pub(super) deadline: Boot,
     /// As planned; none for a process of the system, which nobody plans.
     pub(super) planned: Option<PlannedInjection>,
-    pub(super) system: Option<System>,
 }
 
 /// One injection under way.
@@ -278,7 +268,7 @@ impl Injection {
         let _ = self.shared.journal(move |journal| journal.injected(&slot)).await;
         let in_place = self.first_look(standing).await;
         failpoint::pass(failpoint::INJECTED, &self.order.slot).await;
-        if standing.reversibility == Reversibility::Irreversible && self.order.hold.is_none() && self.order.system.is_none() {
+        if standing.reversibility == Reversibility::Irreversible && self.order.hold.is_none() && self.order.planned.is_some() {
             return Ok("it is done, and cannot be taken back".into());
         }
         Ok(self.hold(standing, effect, in_place).await)
@@ -287,7 +277,6 @@ impl Injection {
     async fn inject(&mut self, standing: &Standing, armed: Armed<UndoJson>) -> Result<(), FaultError> {
         let mut injecting = self.fault.inject(armed);
         let observed = self.attend(standing, injecting.result()).await?;
-        self.adopt_child(&observed, false);
         self.report(InjectionState::Injected { notes: observed.notes });
         Ok(())
     }
@@ -329,7 +318,7 @@ impl Injection {
 
     /// The inspection that proves the effect.
     async fn first_look(&mut self, standing: &Standing) -> bool {
-        if self.order.system.is_some() {
+        if self.order.planned.is_none() {
             return false;
         }
         let mut looking = self.fault.inspect(standing.undo.clone());
@@ -364,12 +353,11 @@ impl Injection {
                 self.adjust(standing, spec).await;
                 continue;
             }
-            let restart_at = self.order.system.as_ref().map_or(Boot(u64::MAX), |system| system.restart_at);
             tokio::select! {
                 command = self.commands.recv() => self.note_command(command),
                 () = boot_timer::until(held_until) => return self.held(),
                 () = boot_timer::until(standing.revert_by) => return "deadline".into(),
-                _ = every.tick(), if looking.is_none() && self.order.system.is_none() => {
+                _ = every.tick(), if looking.is_none() && self.order.planned.is_some() => {
                     looking = Some(self.fault.inspect(standing.undo.clone()));
                 }
                 looked = result_of(&mut looking) => {
@@ -384,8 +372,6 @@ impl Injection {
                         in_place |= !gone;
                     }
                 }
-                how = child_ended(&mut self.order.system) => self.child_died(how),
-                () = boot_timer::until(restart_at) => self.restart(standing).await,
             }
         }
     }
@@ -402,51 +388,6 @@ impl Injection {
                 self.report(InjectionState::Failed(e));
                 self.asked.get_or_insert_with(|| "it could not be adjusted".into());
             }
-        }
-    }
-
-    // ── processes of the system ──────────────────────────────────────────────
-
-    fn adopt_child(&mut self, observed: &Observed, again: bool) {
-        let (Some(system), Some(process)) = (&mut self.order.system, observed.process) else { return };
-        let pid = process.pid;
-        reset_oom_score(pid, self.shared.surroundings.oom_score_adj.as_deref());
-        system.restart_at = Boot(u64::MAX);
-        system.child = Child::watch(pid, &self.shared.watched).ok();
-        let state = if again { SystemState::Restarted { pid } } else { SystemState::Started { pid } };
-        self.shared.reporter.system(&system.name, state);
-        if system.child.is_none() {
-            self.child_died("ended at once".into());
-        }
-    }
-
-    fn child_died(&mut self, how: String) {
-        if let Some(system) = &mut self.order.system {
-            system.forget_child();
-            self.shared.reporter.system(&system.name, SystemState::Died { how });
-        }
-    }
-
-    /// The same intent permits it again: its undo finds every process by tag.
-    async fn restart(&mut self, standing: &Standing) {
-        if let Some(system) = &mut self.order.system {
-            system.restart_at = Boot(u64::MAX);
-        }
-        if self.shared.lever.pulled().is_some() || *self.cancel.borrow() {
-            return;
-        }
-        let (slot, cancel) = (self.order.slot.clone(), self.cancel.subscribe());
-        let armed = self.shared.journal(move |journal| journal.arm(&slot, cancel)).await;
-        let started = match armed {
-            Ok(armed) => {
-                let mut injecting = self.fault.inject(armed);
-                self.attend(standing, injecting.result()).await
-            }
-            Err(e) => Err(e),
-        };
-        match started {
-            Ok(observed) => self.adopt_child(&observed, true),
-            Err(e) => self.shared.reporter.note(format!("{} could not be started again: {e}", self.order.slot)),
         }
     }
 
@@ -491,10 +432,6 @@ impl Injection {
             notes.push(format!("not journaled, so recovery will look at it once more: {e}"));
         }
         self.report(InjectionState::Reverted { notes });
-        if let Some(system) = &mut self.order.system {
-            system.child = None;
-            self.shared.reporter.system(&system.name, SystemState::Stopped);
-        }
     }
 
     async fn residue(&mut self, e: FaultError) {
@@ -520,13 +457,6 @@ impl Drop for Injection {
 async fn result_of<T>(call: &mut Option<Call<Result<T, FaultError>>>) -> Result<T, FaultError> {
     match call {
         Some(call) => call.result().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn child_ended(system: &mut Option<System>) -> String {
-    match system {
-        Some(system) => system.ended().await,
         None => std::future::pending().await,
     }
 }

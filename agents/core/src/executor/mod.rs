@@ -24,10 +24,8 @@
 mod grant;
 mod injection;
 mod process;
-mod reap;
 mod reporter;
 mod session;
-mod system;
 mod take_down;
 #[cfg(test)]
 mod tests;
@@ -42,6 +40,7 @@ pub use process::{Surroundings, detach};
 pub use session::{SYSTEM_PROCESS, ServeError, serve};
 
 use crate::claim::Claims;
+use crate::event::SystemState;
 use crate::fault::FaultError;
 use crate::lever::Lever;
 use crate::plan::PlannedInjection;
@@ -70,8 +69,11 @@ pub struct Executor {
     /// Version of this program.
     pub chaos: String,
     /// Builds the faults and the guard, once the run has said what it is.
-    pub compose: Box<dyn FnOnce(&Begin) -> Composition + Send>,
+    pub compose: Box<dyn FnOnce(&Begin, TellSystem) -> Composition + Send>,
 }
+
+/// Whom a world tells what becomes of the processes of `system:`, by name.
+pub type TellSystem = Arc<dyn Fn(&str, SystemState) + Send + Sync>;
 
 impl Executor {
     /// Serves one run on this thread, to its end. Gives the slots that are residue.

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
 
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{Resource, getpid, getrlimit, set_child_subreaper, setsid};
+use rustix::process::{Resource, getrlimit, setsid};
 
 use crate::event::HostId;
 
@@ -35,8 +35,6 @@ pub fn detach() -> std::io::Result<(OwnedFd, Surroundings)> {
 
 /// The same for a process that is its own master already: the first of a container.
 pub(crate) fn surroundings(own_session: bool) -> Surroundings {
-    // Children of children come to us when their parents die: nobody else would reap them.
-    let _ = set_child_subreaper(Some(getpid()));
     let oom_score_adj = lower_oom_score();
     if may_lock_memory() {
         let _ = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT);

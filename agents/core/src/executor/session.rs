@@ -15,13 +15,11 @@ use tokio::task::JoinHandle;
 
 use super::grant::{self, ApprovedPlan};
 use super::injection::{Command, Injection, Order, Shared};
-use super::reap;
 use super::reporter::Reporter;
-use super::system::System;
 use super::take_down::{Handle, Progress, take_down};
-use super::{Composition, Executor};
+use super::{Composition, Executor, TellSystem};
 use crate::clock::Boot;
-use crate::event::{AbortedBy, InjectionState, What};
+use crate::event::{AbortedBy, InjectionState, SystemState, What};
 use crate::experiment::SystemProcess;
 use crate::fault::{FaultError, InjectionId};
 use crate::fault_call::FaultCall;
@@ -100,7 +98,7 @@ fn start(
     executor: &mut Executor,
     begin: &Begin,
     out: mpsc::UnboundedSender<Reply>,
-) -> Result<(Journal, Composition, Reporter), FaultError> {
+) -> Result<(Journal, Composition, Arc<Reporter>), FaultError> {
     if let Some(pulled) = executor.lever.pulled() {
         return Err(FaultError::new(format!("nothing was started: {pulled}")).hint("`chaos resume` releases it"));
     }
@@ -111,14 +109,27 @@ fn start(
     let writer = Writer::here(&begin.run, &executor.chaos, begin.lease);
     let journal = Journal::create(&executor.state, &writer)
         .map_err(|e| FaultError { hint: e.hint().map(str::to_owned), ..FaultError::new(e.to_string()) })?;
-    let compose = std::mem::replace(&mut executor.compose, Box::new(|_| unreachable!("composed once")));
-    let world = compose(begin);
-    let reporter = Reporter::new(out, Some(file));
+    let compose = std::mem::replace(&mut executor.compose, Box::new(|_, _| unreachable!("composed once")));
+    let reporter = Arc::new(Reporter::new(out, Some(file)));
+    let world = compose(begin, tell_system(&reporter, executor.surroundings.oom_score_adj.clone()));
     reporter.reply(Reply::Ready { survives: executor.surroundings.survives.clone() });
     if let Some(note) = executor.claims.note() {
         reporter.note(note);
     }
     Ok((journal, world, reporter))
+}
+
+/// Says what becomes of the system's processes, and takes our own protection from memory pressure off each new one.
+fn tell_system(reporter: &Arc<Reporter>, oom_score_adj: Option<String>) -> TellSystem {
+    let reporter = Arc::downgrade(reporter);
+    Arc::new(move |name, state| {
+        if let (SystemState::Started { pid } | SystemState::Restarted { pid }, Some(score)) = (&state, &oom_score_adj) {
+            let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), score);
+        }
+        if let Some(reporter) = reporter.upgrade() {
+            reporter.system(name, state);
+        }
+    })
 }
 
 async fn write_replies(mut socket: OwnedWriteHalf, mut replies: mpsc::UnboundedReceiver<Reply>) {
@@ -166,7 +177,6 @@ impl Session {
     }
 
     async fn run(mut self, mut requests: Lines<OwnedReadHalf, Request>) -> Vec<String> {
-        let reaper = tokio::spawn(reap::orphans(self.shared.watched.clone()));
         let end = match Signals::new() {
             Ok(signals) => self.listen(&mut requests, signals).await,
             Err(e) => End::Alone(format!("signals cannot be heard: {e}")),
@@ -175,9 +185,7 @@ impl Session {
             self.shared.reporter.note(format!("the executor takes everything back by itself: {because}"));
             take_down(self.all(), because, self.shared.class_patience).await;
         }
-        let residue = self.finish().await;
-        reaper.abort();
-        residue
+        self.finish().await
     }
 
     async fn listen(&mut self, requests: &mut Lines<OwnedReadHalf, Request>, mut signals: Signals) -> End {
@@ -301,7 +309,6 @@ impl Session {
             hold: planned.hold.map(crate::literal::Duration::get),
             deadline,
             planned: Some(planned.clone()),
-            system: None,
         };
         self.begin(&planned.fault, order);
     }
@@ -319,7 +326,6 @@ impl Session {
                     hold: None,
                     deadline: Boot(u64::MAX),
                     planned: None,
-                    system: Some(System::new(process.name.clone(), process.restart_after)),
                 };
                 return self.begin(SYSTEM_PROCESS, order);
             }

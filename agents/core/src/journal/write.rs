@@ -1,6 +1,5 @@
 //! Writing a journal.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -27,8 +26,6 @@ pub struct Journal {
     run: String,
     length: u64,
     next_seq: u64,
-    /// Where the intent of each slot stands.
-    intents: HashMap<String, (u64, usize)>,
     poisoned: Option<String>,
 }
 
@@ -107,8 +104,7 @@ impl Journal {
         let temporary = format!(".{}.new-{}", journal_name(run), std::process::id());
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
         let file = state.open_journal(&temporary, flags).map_err(failed("make"))?;
-        let mut journal =
-            Self { file, path: path.clone(), run: run.clone(), length: 0, next_seq: 0, intents: HashMap::new(), poisoned: None };
+        let mut journal = Self { file, path: path.clone(), run: run.clone(), length: 0, next_seq: 0, poisoned: None };
         let made = journal.begin(writer).and_then(|()| state.publish_journal(&temporary, run).map_err(failed("name")));
         if let Err(e) = made {
             let _ = rustix::fs::unlinkat(state.journals(), &temporary, rustix::fs::AtFlags::empty());
@@ -151,15 +147,8 @@ impl Journal {
         }
         let bytes = read_all(&file).map_err(|e| system("read", e))?;
         let contents = Contents::read(&bytes)?;
-        let mut journal = Self {
-            file,
-            path: path.clone(),
-            run: run.clone(),
-            length: bytes.len() as u64,
-            next_seq: contents.next_seq,
-            intents: HashMap::new(),
-            poisoned: None,
-        };
+        let mut journal =
+            Self { file, path: path.clone(), run: run.clone(), length: bytes.len() as u64, next_seq: contents.next_seq, poisoned: None };
         if bytes.last().is_some_and(|b| *b != b'\n') {
             journal.end_line(contents.torn)?;
         }
@@ -200,30 +189,26 @@ impl Journal {
         self.append(&Record::Intended(Box::new(intent)))?;
         self.sync()?;
         let len = usize::try_from(self.length - at).unwrap_or(usize::MAX);
-        self.intents.insert(slot.clone(), (at, len));
-        self.arm(&slot, cancel)
+        self.arm(&slot, at, len, cancel)
     }
 
-    /// Permits the effect of an intent of this journal once more: a process of the system that is started again.
-    ///
-    /// # Errors
-    /// If the intent cannot be read back as it was written.
-    pub fn arm(&mut self, slot: &str, cancel: watch::Receiver<bool>) -> Result<Armed<UndoJson>, JournalError> {
-        self.check()?;
-        let read = self.intents.get(slot).copied().ok_or(io::ErrorKind::NotFound.into()).and_then(|(at, len)| {
-            let mut line = vec![0; len];
-            self.file.read_exact_at(&mut line, at)?;
-            match decode(&line).map_err(io::Error::other)? {
-                (_, Record::Intended(intent), _) if intent.slot == slot => Ok(intent),
-                _ => Err(io::Error::other("another record stands where the intent was written")),
-            }
-        });
-        match read {
+    /// Permits an effect, by the undo as it now stands on disk.
+    fn arm(&mut self, slot: &str, at: u64, len: usize, cancel: watch::Receiver<bool>) -> Result<Armed<UndoJson>, JournalError> {
+        match self.read_intent(slot, at, len) {
             Ok(intent) => {
                 let id = InjectionId { run: self.run.clone(), slot: slot.to_owned() };
                 Ok(Armed::new(id, intent.deadline, cancel, intent.undo))
             }
             Err(e) => Err(self.poison("read back", e)),
+        }
+    }
+
+    fn read_intent(&self, slot: &str, at: u64, len: usize) -> io::Result<Box<Intent>> {
+        let mut line = vec![0; len];
+        self.file.read_exact_at(&mut line, at)?;
+        match decode(&line).map_err(io::Error::other)? {
+            (_, Record::Intended(intent), _) if intent.slot == slot => Ok(intent),
+            _ => Err(io::Error::other("another record stands where the intent was written")),
         }
     }
 
