@@ -202,6 +202,24 @@ async fn members(
     Ok(found)
 }
 
+/// The world as found again, right before an injection.
+pub struct Found {
+    /// Every set.
+    pub populations: Populations,
+    /// What `never` names.
+    pub never: BTreeSet<Identity>,
+}
+
+/// Resolves everything again. What is protected or cannot be known for certain refuses; a set that has become smaller
+/// than expected, or empty, does not: limits are for that.
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn find_again(experiment: &Experiment, run: &str, known: &Known<'_>) -> Result<Found, Vec<Refusal>> {
+    let loose = Experiment { targets: experiment.targets.iter().cloned().map(|t| TargetSet { expect: None, ..t }).collect(), ..experiment.clone() };
+    Ok(Found { populations: resolve(&loose, run, known).await?, never: never(experiment, run, known).await? })
+}
+
 /// Identities that `never` names. A selector that finds nothing protects nothing, and that is well.
 async fn never(experiment: &Experiment, run: &str, known: &Known<'_>) -> Result<BTreeSet<Identity>, Vec<Refusal>> {
     let context = ResolveContext { run: run.to_owned(), sets: BTreeMap::new(), folder: experiment.folder.clone() };

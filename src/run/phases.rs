@@ -1,0 +1,328 @@
+//! The phases of a run, in their order.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaos_core::clock::{Mono, Wall};
+use chaos_core::event::{AbortedBy, Phase, RECORD_VERSION, Started, SystemState, What};
+use chaos_core::experiment::{Experiment, SystemProcess};
+use chaos_core::host_id;
+use chaos_core::lever::Lever;
+use chaos_core::link::ExecutorLink;
+use chaos_core::probe::ProbeTable;
+use chaos_core::sample::Asked;
+use chaos_core::secret::Secrets;
+use chaos_core::wire::Request;
+use chaos_probe::{AskedQuestion, Prober};
+
+use super::method::{self, Flow};
+use super::pump::{Interrupt, Pump};
+use super::recorder::{Recorder, Sink};
+use super::signals::Signals;
+use super::stage::Stage;
+use crate::judge::{Record, RecoveryWatch, StopWatch, gate};
+use crate::plan::{self, Known, Refusal};
+
+/// Everything that a run is made of.
+pub struct Setup<'a> {
+    /// What is run.
+    pub experiment: &'a Experiment,
+    /// What may never be written down.
+    pub secrets: &'a Secrets,
+    /// The run's id.
+    pub run: &'a str,
+    /// Of every random choice, where it is given.
+    pub seed: Option<u64>,
+    /// The words, and the world behind them.
+    pub known: &'a Known<'a>,
+    /// Every probe.
+    pub probes: Arc<ProbeTable>,
+    /// Where the run's files lie.
+    pub run_folder: &'a Path,
+    /// What stops everything.
+    pub lever: Lever,
+    /// The executor, begun.
+    pub link: ExecutorLink,
+    /// How long it stays without hearing from us.
+    pub lease: Duration,
+    /// Who listens.
+    pub sinks: Vec<Box<dyn Sink>>,
+    /// Who ran it, for people.
+    pub user: String,
+}
+
+/// What a run leaves.
+pub struct Done {
+    /// The record, folded.
+    pub record: Record,
+    /// For what is still to be said: the verdict.
+    pub recorder: Recorder,
+    /// Refusals of the plan, with their places; nothing was injected.
+    pub refused: Vec<Refusal>,
+}
+
+/// How the part before *revert* ended.
+enum Ended {
+    Refused(Vec<Refusal>),
+    BaselineNotMet,
+    Method,
+    Interrupted(Interrupt),
+}
+
+/// Runs an experiment from its system to its last revert. The verdict is the judge's, from the record.
+///
+/// # Errors
+/// If the run cannot even begin: no signal handlers.
+pub async fn run(setup: Setup<'_>) -> Result<Done, String> {
+    let Setup { experiment, secrets, run, seed, known, probes, run_folder, lever, link, lease, sinks, user } = setup;
+    let signals = Signals::listen().map_err(|e| format!("install signal handlers: {e}"))?;
+    let (stage, requests) = Stage::new(experiment, secrets, run, run_folder, known, Recorder::new(sinks));
+    let mut pump = Pump::new(&stage, link, requests, signals, lever, lease);
+    stage.say(What::Started(Box::new(Started {
+        record: RECORD_VERSION,
+        chaos: env!("CARGO_PKG_VERSION").to_owned(),
+        run: run.to_owned(),
+        experiment: experiment.clone(),
+        seed: seed.or(experiment.seed).unwrap_or_default(),
+        host: host_id::here(),
+        wall: Wall::now(),
+        user,
+    })));
+    let mut prober = None;
+    let ended = up_to_the_method(&stage, &mut pump, &mut prober, seed, &probes).await;
+    pump.unwatch();
+    let refused = match ended {
+        Ended::Refused(refusals) => {
+            for r in &refusals {
+                stage.say(What::Refused { message: r.message.clone(), hint: r.hint.clone() });
+            }
+            refusals
+        }
+        Ended::BaselineNotMet => Vec::new(),
+        Ended::Method => {
+            take_everything_back(&stage, &mut pump, "the method has ended").await;
+            verify(&stage, &mut pump).await;
+            Vec::new()
+        }
+        Ended::Interrupted(interrupt) => {
+            stage.send(Request::Revert { slots: Vec::new(), because: interrupt.because.clone() });
+            stage.say(What::Aborted { by: interrupt.by, because: interrupt.because });
+            take_everything_back(&stage, &mut pump, "the run is stopped").await;
+            verify(&stage, &mut pump).await;
+            Vec::new()
+        }
+    };
+    teardown(&stage, &mut pump, prober).await;
+    drop(pump);
+    let Stage { record, recorder, .. } = stage;
+    Ok(Done { record: record.into_inner(), recorder, refused })
+}
+
+async fn up_to_the_method(stage: &Stage<'_>, pump: &mut Pump<'_>, prober: &mut Option<Prober>, seed: Option<u64>, probes: &Arc<ProbeTable>) -> Ended {
+    match start_system(stage, pump, probes).await {
+        Ok(Ok(())) => {}
+        Ok(Err(missed)) => {
+            stage.say(What::Baseline { met: false, missed: vec![missed] });
+            return Ended::BaselineNotMet;
+        }
+        Err(interrupt) => return Ended::Interrupted(interrupt),
+    }
+    let planned = match pump.until(plan::plan(stage.experiment, stage.run, seed, stage.known)).await {
+        Ok(Ok(planned)) => planned,
+        Ok(Err(refusals)) => return Ended::Refused(refusals),
+        Err(interrupt) => return Ended::Interrupted(interrupt),
+    };
+    stage.say(What::Planned(Box::new(planned.get().clone())));
+    stage.send(Request::Approve(Box::new(planned.get().clone())));
+    let answer = pump.until(stage.watched.until(super::state::State::approved)).await;
+    match answer {
+        Ok(Ok(hash)) if hash == planned.get().hash() => stage.approve(planned),
+        Ok(Ok(_)) => return Ended::Refused(vec![Refusal::new("", "the executor read another plan than was sent to it")]),
+        Ok(Err(refused)) => return Ended::Refused(vec![Refusal { path: String::new(), message: refused.message, hint: refused.hint }]),
+        Err(interrupt) => return Ended::Interrupted(interrupt),
+    }
+    match baseline(stage, pump, prober, probes).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => return Ended::BaselineNotMet,
+        Ok(Err(refusal)) => return Ended::Refused(vec![refusal]),
+        Err(interrupt) => return Ended::Interrupted(interrupt),
+    }
+    stage.say(What::Phase(Phase::Method));
+    match pump.until(method::sequence(stage, &stage.experiment.method, Vec::new())).await {
+        Ok(Flow::Next | Flow::LeaveOut) => Ended::Method,
+        Ok(Flow::End(interrupt)) | Err(interrupt) => Ended::Interrupted(interrupt),
+    }
+}
+
+/// Starts the processes of `system:` one after the other, each when the one before is ready.
+async fn start_system(stage: &Stage<'_>, pump: &mut Pump<'_>, probes: &Arc<ProbeTable>) -> Result<Result<(), String>, Interrupt> {
+    if stage.experiment.system.is_empty() {
+        return Ok(Ok(()));
+    }
+    stage.say(What::Phase(Phase::System));
+    for process in &stage.experiment.system {
+        if let Err(missed) = pump.until(start_process(stage, process, probes)).await? {
+            return Ok(Err(missed));
+        }
+    }
+    Ok(Ok(()))
+}
+
+async fn start_process(stage: &Stage<'_>, process: &SystemProcess, probes: &Arc<ProbeTable>) -> Result<(), String> {
+    let name = &process.name;
+    if let Some(ready) = &process.ready {
+        let already = chaos_probe::until_good(probes, &ready.question, Duration::ZERO, stage.secrets, &stage.experiment.folder).await;
+        if already.is_ok() {
+            return Err(format!("`{name}` was not started: something answers its `ready` probe already (is it running?)"));
+        }
+    }
+    stage.send(Request::StartSystem(Box::new(process.clone())));
+    let slot = format!("system.{name}");
+    let died = || stage.watched.until(|s| match s.system(name) {
+        Some(SystemState::Died { how }) => Some(how.clone()),
+        _ => s.slot(&slot).failed.map(|e| e.message),
+    });
+    let started = stage.watched.until(|s| match s.system(name) {
+        Some(SystemState::Started { .. } | SystemState::Ready | SystemState::Restarted { .. }) => Some(Ok(())),
+        _ => s.slot(&slot).failed.map(|e| Err(e.message)),
+    });
+    started.await.map_err(|e| format!("`{name}` could not be started: {e}"))?;
+    if let Some(ready) = &process.ready {
+        let answering = chaos_probe::until_good(probes, &ready.question, ready.within.get(), stage.secrets, &stage.experiment.folder);
+        tokio::select! {
+            answer = answering => answer.map_err(|why| format!("`{name}` was not ready within {}: {why}{}", ready.within, end_of_log(stage, process)))?,
+            how = died() => return Err(format!("`{name}` died before it was ready: {how}{}", end_of_log(stage, process))),
+        }
+    }
+    stage.say(What::System { name: name.clone(), state: SystemState::Ready });
+    Ok(())
+}
+
+/// The last line that a process wrote, because that is what a person looks for first.
+fn end_of_log(stage: &Stage<'_>, process: &SystemProcess) -> String {
+    let log = process.log.clone().unwrap_or_else(|| stage.run_folder.join(format!("system-{}.log", process.name)));
+    let text = std::fs::read_to_string(&log).unwrap_or_default();
+    text.lines().rev().find(|l| !l.trim().is_empty()).map_or_else(String::new, |line| format!("; its log ends with: {line}"))
+}
+
+/// Watches health while nothing is injected, then judges the gate.
+async fn baseline(
+    stage: &Stage<'_>,
+    pump: &mut Pump<'_>,
+    prober: &mut Option<Prober>,
+    probes: &Arc<ProbeTable>,
+) -> Result<Result<bool, Refusal>, Interrupt> {
+    let (started, samples) = match Prober::start(Arc::clone(probes), questions(stage), stage.plan().seed, stage.secrets, &stage.experiment.folder).await {
+        Ok(started) => started,
+        Err(e) => return Ok(Err(Refusal { path: format!("steady_state.{}", e.hypothesis), message: e.error.message, hint: e.error.hint })),
+    };
+    *prober = Some(started);
+    pump.listen_to(samples);
+    stage.say(What::Phase(Phase::Baseline));
+    let from = Mono::now();
+    let lasts = stage.experiment.hypotheses.iter().filter_map(|h| h.baseline.as_ref()).map(|b| b.lasts.get()).max().unwrap_or_default();
+    pump.watch(stage.experiment.stop_when.iter().filter_map(|c| StopWatch::new(c, stage.experiment, from)).collect());
+    // Samples due at the very end are answered a little later: the gate waits for them, as long as they may take.
+    let slowest = stage.experiment.hypotheses.iter().map(|h| h.question.timeout.get()).max().unwrap_or_default();
+    pump.until(tokio::time::sleep(lasts)).await?;
+    let to = Mono::now();
+    let mut judged = judge_gate(stage, from, to);
+    if !judged.is_empty() {
+        pump.until(tokio::time::sleep(slowest)).await?;
+        judged = judge_gate(stage, from, to);
+    }
+    let met = judged.is_empty();
+    stage.say(What::Baseline { met, missed: judged });
+    Ok(Ok(met))
+}
+
+fn judge_gate(stage: &Stage<'_>, from: Mono, to: Mono) -> Vec<String> {
+    let mut record = stage.record.borrow_mut();
+    let mut missed = Vec::new();
+    for (index, hypothesis) in stage.experiment.hypotheses.iter().enumerate() {
+        if let Some(series) = record.series_mut(index, Asked::Users) {
+            series.sort();
+            missed.extend(gate(hypothesis, series, from, to).missed);
+        } else if hypothesis.baseline.is_some() && to.since(from) > hypothesis.question.timeout.get() {
+            missed.push(format!("`{}` was never sampled", hypothesis.name));
+        }
+    }
+    missed
+}
+
+fn questions(stage: &Stage<'_>) -> Vec<AskedQuestion> {
+    let members = |of: &Option<String>| {
+        let population = of.as_ref().and_then(|set| stage.plan().populations.iter().find(|p| &p.set == set));
+        population.map(|p| p.members.clone()).unwrap_or_default()
+    };
+    let mut out = Vec::new();
+    for (index, hypothesis) in stage.experiment.hypotheses.iter().enumerate() {
+        let ask = |asked, question: &chaos_core::experiment::Question| {
+            AskedQuestion::new(index, asked, &hypothesis.name, question.clone(), crate::judge::fields_of(hypothesis), members(&question.of))
+        };
+        out.push(ask(Asked::Users, &hypothesis.question));
+        out.extend(hypothesis.health.as_ref().map(|h| ask(Asked::Health, &h.question)));
+    }
+    out
+}
+
+async fn take_everything_back(stage: &Stage<'_>, pump: &mut Pump<'_>, because: &str) {
+    let Some(plan) = stage.planned() else { return };
+    stage.say(What::Phase(Phase::Revert));
+    stage.send(Request::Revert { slots: Vec::new(), because: because.to_owned() });
+    let back = stage.watched.until(|s| {
+        let open = s.in_force(plan);
+        let waits = |slot: &String| plan.injection(slot).is_some_and(|i| i.reversibility != chaos_core::fault::Reversibility::Irreversible);
+        (s.closed().is_some() || !open.iter().any(waits)).then_some(())
+    });
+    pump.to_the_end(back).await;
+}
+
+/// Waits until everything has recovered, or for as long as that may take.
+async fn verify(stage: &Stage<'_>, pump: &mut Pump<'_>) {
+    let injected = stage.planned().is_some_and(|p| stage.watched.look(|s| s.anything_intended(p)));
+    if !injected || pump.hurry() {
+        return;
+    }
+    stage.say(What::Phase(Phase::Verify));
+    let watch = RecoveryWatch::new(stage.experiment, Mono::now());
+    let recovered = async {
+        while !watch.recovered(&mut stage.record.borrow_mut()) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(longest_recovery(stage.experiment), recovered);
+    let _ = pump.unless_hurried(in_time).await;
+}
+
+/// The longest `within` or `after_revert`, and its `hold`; 10 s where none is stated.
+fn longest_recovery(experiment: &Experiment) -> Duration {
+    let longest = experiment.hypotheses.iter().filter_map(|h| h.recovery.as_ref()).filter_map(|r| {
+        let objective = r.within.into_iter().chain(r.after_revert).max()?;
+        Some(objective.get() + r.hold.get())
+    });
+    longest.max().unwrap_or(Duration::from_secs(10))
+}
+
+async fn teardown(stage: &Stage<'_>, pump: &mut Pump<'_>, prober: Option<Prober>) {
+    if let Some(prober) = prober {
+        pump.to_the_end(prober.stop()).await;
+    }
+    if !stage.experiment.system.is_empty() {
+        stage.say(What::Phase(Phase::Teardown));
+    }
+    stage.send(Request::Close);
+    let residue = pump.to_the_end(stage.watched.until(super::state::State::closed)).await;
+    for slot in residue {
+        stage.say(What::Residue { finding: format!("{slot} could not be taken back; `chaos recover` tries again, `chaos recover --print` says how by hand"), slot });
+    }
+}
+
+impl Interrupt {
+    /// A stop because of a failure.
+    #[must_use]
+    pub fn failure(because: impl Into<String>) -> Self {
+        Self { by: AbortedBy::Failure, because: because.into() }
+    }
+}
