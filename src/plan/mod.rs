@@ -8,6 +8,7 @@ pub mod choice;
 pub mod grant;
 pub mod limits;
 pub mod schedule;
+pub mod text;
 #[cfg(test)]
 mod tests;
 
