@@ -14,7 +14,8 @@ use chaos_core::fault::InPlace;
 use chaos_core::wire::Request;
 
 use super::stage::Stage;
-use super::{Interrupt, command, ramp};
+use super::pump::Interrupt;
+use super::{command, ramp};
 use crate::plan::grant::{Now, grants};
 use crate::plan::schedule::Asking;
 use crate::plan::{self};
@@ -49,12 +50,12 @@ pub fn sequence<'a>(stage: &'a Stage<'a>, steps: &'a [Step], latent: Vec<String>
 fn left_out(stage: &Stage<'_>, steps: &[Step]) {
     for step in steps {
         let why = "a step before it did not end as it should".to_owned();
-        stage.recorder.say(What::Step { path: step.path.clone(), state: StepState::LeftOut(why) });
+        stage.say(What::Step { path: step.path.clone(), state: StepState::LeftOut(why) });
     }
 }
 
 async fn one(stage: &Stage<'_>, step: &Step, latent: &[String]) -> Flow {
-    let say = |state| stage.recorder.say(What::Step { path: step.path.clone(), state });
+    let say = |state| stage.say(What::Step { path: step.path.clone(), state });
     say(StepState::Began);
     let flow = match &step.action {
         Action::Wait(d) => {
@@ -84,18 +85,18 @@ async fn one(stage: &Stage<'_>, step: &Step, latent: &[String]) -> Flow {
 fn activate(stage: &Stage<'_>, latent: &[String], by: &str) {
     for slot in latent {
         if stage.activated.borrow_mut().insert(slot.clone()) {
-            stage.recorder.say(What::Activated { slot: slot.clone(), by: by.to_owned() });
+            stage.say(What::Activated { slot: slot.clone(), by: by.to_owned() });
         }
     }
 }
 
 async fn wait_for(stage: &Stage<'_>, step: &Step, wait: &WaitFor) -> Flow {
-    let met = stage.until_good(&wait.hypothesis, wait.hold.get());
+    let met = stage.until_good(wait);
     let (state, flow) = match tokio::time::timeout(wait.within.get(), met).await {
         Ok(()) => (StepState::Ended, Flow::Next),
         Err(_) => (StepState::Failed(format!("`{}` was not good within {}", wait.hypothesis, wait.within)), Flow::LeaveOut),
     };
-    stage.recorder.say(What::Step { path: step.path.clone(), state });
+    stage.say(What::Step { path: step.path.clone(), state });
     flow
 }
 
@@ -106,7 +107,7 @@ async fn run_command(stage: &Stage<'_>, step: &Step, run: &RunCommand) -> Flow {
         Ok(ended) => (ended.exit, ended.output, ended.failed),
         Err(message) => (None, String::new(), Some(message)),
     };
-    stage.recorder.say(What::Command { path: step.path.clone(), command: run.command.clone(), exit, output });
+    stage.say(What::Command { path: step.path.clone(), command: run.command.clone(), exit, output });
     let (state, flow) = match failed {
         None => (StepState::Ended, Flow::Next),
         Some(why) => {
@@ -114,7 +115,7 @@ async fn run_command(stage: &Stage<'_>, step: &Step, run: &RunCommand) -> Flow {
             (StepState::Failed(why), Flow::End(Interrupt { by: AbortedBy::Failure, because }))
         }
     };
-    stage.recorder.say(What::Step { path: step.path.clone(), state });
+    stage.say(What::Step { path: step.path.clone(), state });
     flow
 }
 

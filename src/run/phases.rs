@@ -1,12 +1,13 @@
 //! The phases of a run, in their order.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chaos_core::clock::{Mono, Wall};
 use chaos_core::event::{AbortedBy, Phase, RECORD_VERSION, Started, SystemState, What};
-use chaos_core::experiment::{Experiment, SystemProcess};
+use chaos_core::experiment::{Experiment, Hypothesis, Metric, Question, SystemProcess};
 use chaos_core::host_id;
 use chaos_core::lever::Lever;
 use chaos_core::link::ExecutorLink;
@@ -14,14 +15,14 @@ use chaos_core::probe::ProbeTable;
 use chaos_core::sample::Asked;
 use chaos_core::secret::Secrets;
 use chaos_core::wire::Request;
-use chaos_probe::{AskedQuestion, Prober};
+use chaos_probe::prober::{AskedQuestion, Prober, StartError, wait_until_good};
 
 use super::method::{self, Flow};
 use super::pump::{Interrupt, Pump};
 use super::recorder::{Recorder, Sink};
 use super::signals::Signals;
 use super::stage::Stage;
-use crate::judge::{Record, RecoveryWatch, StopWatch, gate};
+use crate::judge::{Folding, StopWatch};
 use crate::plan::{self, Known, Refusal};
 
 /// Everything that a run is made of.
@@ -48,14 +49,16 @@ pub struct Setup<'a> {
     pub lease: Duration,
     /// Who listens.
     pub sinks: Vec<Box<dyn Sink>>,
+    /// Who listens on a port of this host, in words.
+    pub port_owner: &'a dyn Fn(u16) -> Option<String>,
     /// Who ran it, for people.
     pub user: String,
 }
 
 /// What a run leaves.
 pub struct Done {
-    /// The record, folded.
-    pub record: Record,
+    /// The record, folded so far.
+    pub folding: Folding,
     /// For what is still to be said: the verdict.
     pub recorder: Recorder,
     /// Refusals of the plan, with their places; nothing was injected.
@@ -75,9 +78,9 @@ enum Ended {
 /// # Errors
 /// If the run cannot even begin: no signal handlers.
 pub async fn run(setup: Setup<'_>) -> Result<Done, String> {
-    let Setup { experiment, secrets, run, seed, known, probes, run_folder, lever, link, lease, sinks, user } = setup;
+    let Setup { experiment, secrets, run, seed, known, probes, run_folder, lever, link, lease, sinks, port_owner, user } = setup;
     let signals = Signals::listen().map_err(|e| format!("install signal handlers: {e}"))?;
-    let (stage, requests) = Stage::new(experiment, secrets, run, run_folder, known, Recorder::new(sinks));
+    let (stage, requests) = Stage::new(experiment, secrets, run, run_folder, known, port_owner, Recorder::new(sinks));
     let mut pump = Pump::new(&stage, link, requests, signals, lever, lease);
     stage.say(What::Started(Box::new(Started {
         record: RECORD_VERSION,
@@ -115,8 +118,8 @@ pub async fn run(setup: Setup<'_>) -> Result<Done, String> {
     };
     teardown(&stage, &mut pump, prober).await;
     drop(pump);
-    let Stage { record, recorder, .. } = stage;
-    Ok(Done { record: record.into_inner(), recorder, refused })
+    let Stage { folding, recorder, .. } = stage;
+    Ok(Done { folding: folding.into_inner(), recorder, refused })
 }
 
 async fn up_to_the_method(stage: &Stage<'_>, pump: &mut Pump<'_>, prober: &mut Option<Prober>, seed: Option<u64>, probes: &Arc<ProbeTable>) -> Ended {
@@ -145,7 +148,7 @@ async fn up_to_the_method(stage: &Stage<'_>, pump: &mut Pump<'_>, prober: &mut O
     match baseline(stage, pump, prober, probes).await {
         Ok(Ok(true)) => {}
         Ok(Ok(false)) => return Ended::BaselineNotMet,
-        Ok(Err(refusal)) => return Ended::Refused(vec![refusal]),
+        Ok(Err(refusals)) => return Ended::Refused(refusals),
         Err(interrupt) => return Ended::Interrupted(interrupt),
     }
     stage.say(What::Phase(Phase::Method));
@@ -172,9 +175,8 @@ async fn start_system(stage: &Stage<'_>, pump: &mut Pump<'_>, probes: &Arc<Probe
 async fn start_process(stage: &Stage<'_>, process: &SystemProcess, probes: &Arc<ProbeTable>) -> Result<(), String> {
     let name = &process.name;
     if let Some(ready) = &process.ready {
-        let already = chaos_probe::until_good(probes, &ready.question, Duration::ZERO, stage.secrets, &stage.experiment.folder).await;
-        if already.is_ok() {
-            return Err(format!("`{name}` was not started: something answers its `ready` probe already (is it running?)"));
+        if let Some((port, owner)) = port_of(&ready.question).and_then(|port| Some((port, (stage.port_owner)(port)?))) {
+            return Err(format!("`{name}` was not started: port {port} is held by {owner}"));
         }
     }
     stage.send(Request::StartSystem(Box::new(process.clone())));
@@ -189,7 +191,8 @@ async fn start_process(stage: &Stage<'_>, process: &SystemProcess, probes: &Arc<
     });
     started.await.map_err(|e| format!("`{name}` could not be started: {e}"))?;
     if let Some(ready) = &process.ready {
-        let answering = chaos_probe::until_good(probes, &ready.question, ready.within.get(), stage.secrets, &stage.experiment.folder);
+        let folder = stage.experiment.folder.clone();
+        let answering = wait_until_good(Arc::clone(probes), &ready.question, ready.within.get(), stage.secrets.clone(), folder, Vec::new());
         tokio::select! {
             answer = answering => answer.map_err(|why| format!("`{name}` was not ready within {}: {why}{}", ready.within, end_of_log(stage, process)))?,
             how = died() => return Err(format!("`{name}` died before it was ready: {how}{}", end_of_log(stage, process))),
@@ -197,6 +200,16 @@ async fn start_process(stage: &Stage<'_>, process: &SystemProcess, probes: &Arc<
     }
     stage.say(What::System { name: name.clone(), state: SystemState::Ready });
     Ok(())
+}
+
+/// The port of this host that a `ready` probe asks, where it asks one.
+fn port_of(question: &Question) -> Option<u16> {
+    let url_or_address = ["connect", "get", "post", "put", "head", "delete"].iter().find_map(|key| question.with.get(key)?.as_str())?;
+    let (scheme, rest) = url_or_address.split_once("://").unwrap_or(("", url_or_address));
+    let authority = rest.split('/').next()?;
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, if scheme == "https" { "443" } else { "80" }));
+    let local = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
+    if local { port.parse().ok() } else { None }
 }
 
 /// The last line that a process wrote, because that is what a person looks for first.
@@ -212,43 +225,42 @@ async fn baseline(
     pump: &mut Pump<'_>,
     prober: &mut Option<Prober>,
     probes: &Arc<ProbeTable>,
-) -> Result<Result<bool, Refusal>, Interrupt> {
-    let (started, samples) = match Prober::start(Arc::clone(probes), questions(stage), stage.plan().seed, stage.secrets, &stage.experiment.folder).await {
+) -> Result<Result<bool, Vec<Refusal>>, Interrupt> {
+    let folder = stage.experiment.folder.clone();
+    let opening = Prober::start(Arc::clone(probes), questions(stage), stage.plan().seed, stage.secrets.clone(), folder);
+    let (started, samples) = match pump.until(opening).await? {
         Ok(started) => started,
-        Err(e) => return Ok(Err(Refusal { path: format!("steady_state.{}", e.hypothesis), message: e.error.message, hint: e.error.hint })),
+        Err(e) => return Ok(Err(not_opened(stage, e))),
     };
     *prober = Some(started);
+    stage.begin_baseline();
     pump.listen_to(samples);
     stage.say(What::Phase(Phase::Baseline));
     let from = Mono::now();
+    pump.watch(stage.experiment.stop_when.iter().filter_map(|c| StopWatch::new(stage.experiment, c, from)).collect());
     let lasts = stage.experiment.hypotheses.iter().filter_map(|h| h.baseline.as_ref()).map(|b| b.lasts.get()).max().unwrap_or_default();
-    pump.watch(stage.experiment.stop_when.iter().filter_map(|c| StopWatch::new(c, stage.experiment, from)).collect());
-    // Samples due at the very end are answered a little later: the gate waits for them, as long as they may take.
-    let slowest = stage.experiment.hypotheses.iter().map(|h| h.question.timeout.get()).max().unwrap_or_default();
     pump.until(tokio::time::sleep(lasts)).await?;
     let to = Mono::now();
-    let mut judged = judge_gate(stage, from, to);
-    if !judged.is_empty() {
+    // Samples due at the very end are answered a little later: before it says no, the gate waits for them.
+    let mut missed = stage.missed_baseline(from, to);
+    if !missed.is_empty() {
+        let slowest = stage.experiment.hypotheses.iter().map(|h| h.question.timeout.get()).max().unwrap_or_default();
         pump.until(tokio::time::sleep(slowest)).await?;
-        judged = judge_gate(stage, from, to);
+        missed = stage.missed_baseline(from, to);
     }
-    let met = judged.is_empty();
-    stage.say(What::Baseline { met, missed: judged });
+    stage.end_baseline();
+    let met = missed.is_empty();
+    stage.say(What::Baseline { met, missed });
     Ok(Ok(met))
 }
 
-fn judge_gate(stage: &Stage<'_>, from: Mono, to: Mono) -> Vec<String> {
-    let mut record = stage.record.borrow_mut();
-    let mut missed = Vec::new();
-    for (index, hypothesis) in stage.experiment.hypotheses.iter().enumerate() {
-        if let Some(series) = record.series_mut(index, Asked::Users) {
-            series.sort();
-            missed.extend(gate(hypothesis, series, from, to).missed);
-        } else if hypothesis.baseline.is_some() && to.since(from) > hypothesis.question.timeout.get() {
-            missed.push(format!("`{}` was never sampled", hypothesis.name));
-        }
-    }
-    missed
+fn not_opened(stage: &Stage<'_>, error: StartError) -> Vec<Refusal> {
+    let failed = match error {
+        StartError::Host(e) => return vec![Refusal::new("", format!("start the prober: {e}"))],
+        StartError::NotOpened(failed) => failed,
+    };
+    let at = |index: usize| stage.experiment.hypotheses.get(index).map_or_else(String::new, |h| format!("steady_state.{}", h.name));
+    failed.into_iter().map(|f| Refusal { path: at(f.hypothesis), message: f.error.message, hint: f.error.hint }).collect()
 }
 
 fn questions(stage: &Stage<'_>) -> Vec<AskedQuestion> {
@@ -259,12 +271,20 @@ fn questions(stage: &Stage<'_>) -> Vec<AskedQuestion> {
     let mut out = Vec::new();
     for (index, hypothesis) in stage.experiment.hypotheses.iter().enumerate() {
         let ask = |asked, question: &chaos_core::experiment::Question| {
-            AskedQuestion::new(index, asked, &hypothesis.name, question.clone(), crate::judge::fields_of(hypothesis), members(&question.of))
+            AskedQuestion { hypothesis: index, asked, question: question.clone(), measured: measured(hypothesis), targets: members(&question.of) }
         };
         out.push(ask(Asked::Users, &hypothesis.question));
         out.extend(hypothesis.health.as_ref().map(|h| ask(Asked::Health, &h.question)));
     }
     out
+}
+
+/// The fields that objectives speak of.
+fn measured(hypothesis: &Hypothesis) -> BTreeSet<String> {
+    let baseline = hypothesis.baseline.iter().flat_map(|b| &b.objectives);
+    let prove = hypothesis.prove.iter().flat_map(|p| &p.objectives);
+    let all = baseline.chain(&hypothesis.during).chain(prove);
+    all.filter_map(|o| if let Metric::Field(_, field) = &o.metric { Some(field.clone()) } else { None }).collect()
 }
 
 async fn take_everything_back(stage: &Stage<'_>, pump: &mut Pump<'_>, because: &str) {
@@ -286,10 +306,10 @@ async fn verify(stage: &Stage<'_>, pump: &mut Pump<'_>) {
         return;
     }
     stage.say(What::Phase(Phase::Verify));
-    let watch = RecoveryWatch::new(stage.experiment, Mono::now());
+    stage.begin_recovery();
     let recovered = async {
-        while !watch.recovered(&mut stage.record.borrow_mut()) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        while !stage.recovered() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let in_time = tokio::time::timeout(longest_recovery(stage.experiment), recovered);
@@ -307,7 +327,8 @@ fn longest_recovery(experiment: &Experiment) -> Duration {
 
 async fn teardown(stage: &Stage<'_>, pump: &mut Pump<'_>, prober: Option<Prober>) {
     if let Some(prober) = prober {
-        pump.to_the_end(prober.stop()).await;
+        prober.stop();
+        pump.until_dry().await;
     }
     if !stage.experiment.system.is_empty() {
         stage.say(What::Phase(Phase::Teardown));

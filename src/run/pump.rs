@@ -35,7 +35,7 @@ pub struct Pump<'a> {
     stage: &'a Stage<'a>,
     link: ExecutorLink,
     requests: mpsc::UnboundedReceiver<Request>,
-    samples: Option<mpsc::UnboundedReceiver<SampleBatch>>,
+    samples: Option<mpsc::Receiver<SampleBatch>>,
     signals: Signals,
     lever: Lever,
     stops: Vec<StopWatch>,
@@ -64,7 +64,7 @@ impl<'a> Pump<'a> {
     }
 
     /// From now on samples come from here.
-    pub fn listen_to(&mut self, samples: mpsc::UnboundedReceiver<SampleBatch>) {
+    pub fn listen_to(&mut self, samples: mpsc::Receiver<SampleBatch>) {
         self.samples = Some(samples);
     }
 
@@ -129,6 +129,13 @@ impl<'a> Pump<'a> {
         }
     }
 
+    /// Listens until the prober, told to stop, has handed over its last sample.
+    pub async fn until_dry(&mut self) {
+        while self.samples.is_some() {
+            self.one().await;
+        }
+    }
+
     /// Takes in one thing that happens.
     async fn one(&mut self) -> Option<Interrupt> {
         let tick = self.last_tick.0.plus(REDRAW).from_now();
@@ -140,7 +147,13 @@ impl<'a> Pump<'a> {
             }
             heard = self.link.next() => self.from_executor(heard),
             heard = self.signals.next() => self.heard(heard),
-            Some(batch) = next_batch(&mut self.samples) => self.batch(batch),
+            batch = next_batch(&mut self.samples) => match batch {
+                Some(batch) => self.batch(batch),
+                None => {
+                    self.samples = None;
+                    None
+                }
+            },
             () = tokio::time::sleep(tick) => self.tick(),
         }
     }
@@ -148,7 +161,7 @@ impl<'a> Pump<'a> {
     fn from_executor(&mut self, heard: FromExecutor) -> Option<Interrupt> {
         match heard {
             FromExecutor::Reply(Reply::Event(event)) => {
-                self.stage.forward(&event);
+                self.stage.forward(*event);
                 None
             }
             FromExecutor::Reply(reply) => {
@@ -185,11 +198,10 @@ impl<'a> Pump<'a> {
     }
 
     fn batch(&mut self, batch: SampleBatch) -> Option<Interrupt> {
-        let now = Mono::now();
         let armed = self.stage.planned().is_some_and(|p| self.stage.watched.look(|s| s.anything_intended(p)));
         let mut met = None;
         for stop in &mut self.stops {
-            if let Some(observed) = stop.push(&batch, now)
+            if let Some(observed) = stop.push(&batch)
                 && armed
                 && met.is_none()
             {
@@ -234,12 +246,9 @@ impl<'a> Pump<'a> {
     }
 }
 
-async fn next_batch(samples: &mut Option<mpsc::UnboundedReceiver<SampleBatch>>) -> Option<SampleBatch> {
+async fn next_batch(samples: &mut Option<mpsc::Receiver<SampleBatch>>) -> Option<SampleBatch> {
     match samples {
-        Some(samples) => match samples.recv().await {
-            Some(batch) => Some(batch),
-            None => std::future::pending().await,
-        },
+        Some(samples) => samples.recv().await,
         None => std::future::pending().await,
     }
 }

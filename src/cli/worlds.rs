@@ -1,0 +1,64 @@
+//! The composition root: every world, fault, probe and kind of target that this build knows, assembled in one place.
+
+use std::sync::Arc;
+
+use chaos_core::Table;
+use chaos_core::probe::ProbeTable;
+use chaos_core::target::{Target, TargetKindTable};
+use chaos_core::World;
+use chaos_host::Host;
+
+use super::Failure;
+use crate::experiment::Words;
+use crate::plan::Known;
+
+/// What this program can find, ask and do.
+pub struct Worlds {
+    /// This host.
+    pub host: Arc<Host>,
+    /// Every fault.
+    pub faults: Arc<Table>,
+    /// Every kind of target.
+    pub kinds: TargetKindTable,
+    /// Every probe.
+    pub probes: Arc<ProbeTable>,
+}
+
+impl Worlds {
+    /// All of them. Cheap: nothing is looked at yet.
+    ///
+    /// # Errors
+    /// If this program cannot find its own file, which it starts as executor and helper.
+    pub fn assemble() -> Result<Self, Failure> {
+        let program = std::env::current_exe().map_err(|e| Failure::usage(format!("find this program's own file: {e}")))?;
+        let host = Arc::new(Host::new(program));
+        Ok(Self {
+            faults: Arc::new(chaos_host::faults(&host)),
+            kinds: chaos_host::target_kinds(host.view()),
+            probes: Arc::new(chaos_probe::probes()),
+            host,
+        })
+    }
+
+    /// The words of the experiment file.
+    #[must_use]
+    pub fn words(&self) -> Words<'_> {
+        Words { faults: &self.faults, probes: &self.probes, kinds: &self.kinds }
+    }
+
+    /// Why something is never a target, by no setting (RULES 4). What cannot be looked at is protected.
+    #[must_use]
+    pub fn protected(&self, target: &Target) -> Option<String> {
+        let process = target.facets.process.and_then(|p| match self.host.view().protected(p.pid) {
+            Ok(reason) => reason,
+            Err(e) => Some(format!("the processes of this host cannot be listed: {e}")),
+        });
+        process.or_else(|| target.facets.path.as_ref().and_then(|p| self.host.view().protected_path(p)))
+    }
+
+    /// For planning.
+    #[must_use]
+    pub fn known<'a>(&'a self, protected: &'a (dyn Fn(&Target) -> Option<String> + Send + Sync)) -> Known<'a> {
+        Known { faults: &self.faults, kinds: &self.kinds, protected }
+    }
+}
