@@ -1,0 +1,201 @@
+//! `chaos run FILE`: from file to verdict.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chaos_core::clock::Wall;
+use chaos_core::event::What;
+use chaos_core::lever::Lever;
+use chaos_core::link::{ExecutorLink, LEASE};
+use chaos_core::state_dir::StateDir;
+use chaos_core::target::Target;
+use chaos_core::wire::Begin;
+use rand::RngExt;
+
+use super::load::{self, Source};
+use super::worlds::Worlds;
+use super::{Console, Failure, Global, plan, recover, runtime};
+use crate::experiment::Loaded;
+use crate::judge::{self, Reading, Record, Verdict};
+use crate::report;
+use crate::run::{self, Done, RecordFile, Setup, Sink};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// Seed of every random choice; the same seed and the same world give the same plan
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    outputs: Outputs,
+    /// Print the verdict's JSON on stdout instead of the report
+    #[arg(long)]
+    json: bool,
+    /// Show no progress, only the report
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Reports to write beside what is printed.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Outputs {
+    /// Write the HTML report there as well (one always lies in the run's folder)
+    #[arg(long, value_name = "PATH")]
+    pub html: Option<PathBuf>,
+    /// Write JUnit XML, for CI
+    #[arg(long, value_name = "PATH")]
+    pub junit: Option<PathBuf>,
+    /// Write Markdown, for a CI summary
+    #[arg(long, value_name = "PATH")]
+    pub markdown: Option<PathBuf>,
+    /// Write the verdict and all facts as JSON
+    #[arg(long, value_name = "PATH")]
+    pub json_file: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
+    let run_id = new_run_id();
+    let loaded = load::load(&args.source, &run_id, console, worlds)?;
+    let state = super::state(global)?;
+    let lever = Lever::of(state.path());
+    if let Some(pulled) = lever.pulled() {
+        return Err(Failure::usage(format!("nothing was run: {pulled}")).hint("`chaos resume` allows runs again").exit(5));
+    }
+    recover::gate(&state, worlds, console)?;
+    worlds.host.protect(state.path());
+    let folder = state.make_run_folder(&run_id).map_err(|e| Failure::usage(e.to_string()).maybe_hint(e.hint))?;
+    let runtime = runtime()?;
+    let done = runtime.block_on(execute(args, &loaded, &run_id, &folder, lever, &state, console, worlds))?;
+    drop(runtime);
+    finish(args, done, &loaded, &folder, console)
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything that a run is made of comes together here")]
+async fn execute(
+    args: &Args,
+    loaded: &Loaded,
+    run_id: &str,
+    folder: &Path,
+    lever: Lever,
+    state: &StateDir,
+    console: Console,
+    worlds: &Worlds,
+) -> Result<Done, Failure> {
+    let begin = Begin {
+        run: run_id.to_owned(),
+        chaos: env!("CARGO_PKG_VERSION").to_owned(),
+        run_folder: folder.to_owned(),
+        secrets: loaded.secrets.expose().clone(),
+        lease: LEASE.into(),
+    };
+    let link = ExecutorLink::spawn(worlds.host.program(), state.path(), begin)
+        .await
+        .map_err(|e| Failure::usage(format!("start the executor: {}", e.message)).maybe_hint(e.hint))?;
+    let protected = |target: &Target| worlds.protected(target);
+    let port_owner = |port: u16| worlds.host.view().who_listens(port);
+    let known = worlds.known(&protected);
+    let setup = Setup {
+        experiment: &loaded.experiment,
+        secrets: &loaded.secrets,
+        run: run_id,
+        seed: args.seed,
+        known: &known,
+        probes: worlds.probes.clone(),
+        run_folder: folder,
+        lever,
+        link,
+        lease: LEASE,
+        sinks: sinks(args, folder, console)?,
+        port_owner: &port_owner,
+        user: std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| format!("uid {}", rustix::process::geteuid().as_raw())),
+    };
+    run::run(setup).await.map_err(Failure::usage)
+}
+
+fn sinks(args: &Args, folder: &Path, console: Console) -> Result<Vec<Box<dyn Sink>>, Failure> {
+    let path = folder.join("record.jsonl");
+    let record = RecordFile::create(&path).map_err(|e| Failure::usage(format!("write the record {}: {e}", path.display())))?;
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(record)];
+    if !args.quiet {
+        sinks.push(Box::new(Screen(report::live::Live::new(console.live, console.color_err))));
+    }
+    Ok(sinks)
+}
+
+/// The live display, as one who listens to a run.
+struct Screen(report::live::Live);
+
+impl Sink for Screen {
+    fn event(&mut self, event: &chaos_core::event::Event) {
+        self.0.event(event);
+    }
+
+    fn tick(&mut self) {
+        self.0.tick();
+    }
+}
+
+/// Judges, tells, and gives the exit code.
+fn finish(args: &Args, done: Done, loaded: &Loaded, folder: &Path, console: Console) -> Result<ExitCode, Failure> {
+    let Done { folding, recorder, refused } = done;
+    let record = folding.into_record(Reading::Live).map_err(|e| Failure::usage(e.message).maybe_hint(e.hint).exit(70))?;
+    let verdict = judge::judge(&record);
+    recorder.say(What::Judged(serde_json::to_value(&verdict).unwrap_or_default()));
+    recorder.say(What::Finished { exit: verdict.exit, wall: Wall::now() });
+    drop(recorder);
+    if !refused.is_empty() {
+        return Err(plan::refused(loaded, &refused, console).exit(verdict.exit));
+    }
+    write_reports(&args.outputs, &record, &verdict, Some(&folder.join("report.html")))?;
+    if args.json {
+        console.data(report::json(&record, &verdict));
+    } else {
+        console.data(report::terminal(&record, &verdict, console.color_out));
+        console.say(format_args!("\nreport: {}", folder.join("report.html").display()));
+    }
+    Ok(ExitCode::from(verdict.exit))
+}
+
+/// Writes every report that was asked for.
+///
+/// # Errors
+/// If one cannot be written; the others are.
+pub fn write_reports(outputs: &Outputs, record: &Record, verdict: &Verdict, always_html: Option<&Path>) -> Result<(), Failure> {
+    let mut failed = None;
+    let mut write = |path: &Path, text: String| {
+        if let Err(e) = std::fs::write(path, text) {
+            failed.get_or_insert_with(|| Failure::usage(format!("write the report {}: {e}", path.display())).exit(verdict.exit.max(2)));
+        }
+    };
+    let htmls: Vec<&Path> = always_html.into_iter().chain(outputs.html.as_deref()).collect();
+    if !htmls.is_empty() {
+        let page = report::html(record, verdict);
+        for path in htmls {
+            write(path, page.clone());
+        }
+    }
+    if let Some(path) = &outputs.junit {
+        write(path, report::junit(record, verdict));
+    }
+    if let Some(path) = &outputs.markdown {
+        write(path, report::markdown(record, verdict));
+    }
+    if let Some(path) = &outputs.json_file {
+        write(path, report::json(record, verdict));
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Time-ordered, unique, fit for file names, tags and people: `20261120-061259-k3xq`.
+fn new_run_id() -> String {
+    const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+    let mut rng = rand::rng();
+    let tail: String = (0..4).map(|_| char::from(LETTERS[rng.random_range(0..LETTERS.len())])).collect();
+    format!("{}-{tail}", jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S"))
+}
+
+/// How long the longest part of a run may stand still before it is thought to have slept.
+const _: () = assert!(LEASE.as_nanos() >= Duration::from_secs(10).as_nanos());
