@@ -12,7 +12,8 @@ use serde_json::Value;
 #[must_use]
 pub fn fault(fault: &dyn AnyFault) -> String {
     let p = fault.profile();
-    let mut page = format!("# {}\n\n{}\n\n{}\n\n```yaml\n{}\n```\n\n## Fields\n\n", fault.kind(), p.summary, p.about.trim(), p.example.trim());
+    let mut page =
+        format!("# {}\n\n{}\n\n{}\n\n```yaml\n{}\n```\n\n## Fields\n\n", fault.kind(), p.summary, p.about.trim(), p.example.trim());
     page += &fields(fault.schema().as_value());
     page += "\n## What to know\n\n| | |\n|---|---|\n";
     let rampable = if p.rampable.is_empty() { "no field".to_owned() } else { code(p.rampable) };
@@ -37,7 +38,13 @@ pub fn fault(fault: &dyn AnyFault) -> String {
 #[must_use]
 pub fn probe(probe: &dyn AnyProbe) -> String {
     let p = probe.profile();
-    let mut page = format!("# {}\n\n{}\n\n{}\n\n```yaml\n{}\n```\n\n## Fields of `with`\n\n", probe.kind(), p.summary, p.about.trim(), p.example.trim());
+    let mut page = format!(
+        "# {}\n\n{}\n\n{}\n\n```yaml\n{}\n```\n\n## Fields of `with`\n\n",
+        probe.kind(),
+        p.summary,
+        p.about.trim(),
+        p.example.trim()
+    );
     page += &fields(probe.schema().as_value());
     page += "\n## What a sample holds, for `good:`\n\n| field | type | meaning |\n|---|---|---|\n";
     for field in p.fields {
@@ -67,7 +74,11 @@ fn fields(schema: &Value) -> String {
     let mut table = "| field | type | meaning |\n|---|---|---|\n".to_owned();
     for (name, property) in properties {
         let star = if required.contains(&name.as_str()) { "*" } else { "" };
-        let about = property.get("description").or_else(|| resolved(property, schema).get("description")).and_then(Value::as_str).unwrap_or_default();
+        let about = property
+            .get("description")
+            .or_else(|| resolved(property, schema).get("description"))
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let default = property.get("default").filter(|d| !d.is_null()).map_or(String::new(), |d| format!(" Default: `{}`.", plain(d)));
         let _ = writeln!(table, "| `{name}`{star} | {} | {}{default} |", cell(&type_of(property, schema)), cell(about));
     }
@@ -87,7 +98,14 @@ fn type_of(property: &Value, root: &Value) -> String {
     if let Some(format) = property.get("format").and_then(Value::as_str).filter(|_| property.get("type") == Some(&Value::from("string"))) {
         return format.to_owned();
     }
-    let words: Vec<String> = ["anyOf", "oneOf"].iter().filter_map(|k| property.get(k)).filter_map(Value::as_array).flatten().map(|v| type_of(v, root)).filter(|t| t != "null").collect();
+    let words: Vec<String> = ["anyOf", "oneOf"]
+        .iter()
+        .filter_map(|k| property.get(k))
+        .filter_map(Value::as_array)
+        .flatten()
+        .map(|v| type_of(v, root))
+        .filter(|t| t != "null")
+        .collect();
     if !words.is_empty() {
         return words.join(" or ");
     }
@@ -99,7 +117,9 @@ fn type_of(property: &Value, root: &Value) -> String {
     }
     match property.get("type") {
         Some(Value::String(t)) => word(t).to_owned(),
-        Some(Value::Array(types)) => types.iter().filter_map(Value::as_str).filter(|t| *t != "null").map(word).collect::<Vec<_>>().join(" or "),
+        Some(Value::Array(types)) => {
+            types.iter().filter_map(Value::as_str).filter(|t| *t != "null").map(word).collect::<Vec<_>>().join(" or ")
+        }
         _ => "any".to_owned(),
     }
 }

@@ -10,10 +10,26 @@ const NEVER: &[(&str, &[&str], &str)] = &[
     ("agents/probe/src", &["chaos_host", "chaos_demo", "clap::", "serde_saphyr"], "probes know no platform"),
     ("examples/demo/src", &["chaos_core", "chaos_host", "chaos_probe"], "the demo is a system under test, not a part of chaos"),
     ("src/run", &["crate::report", "crate::cli", "chaos_host", "clap::"], "run knows no report: who listens is handed in"),
-    ("src/judge", &["std::fs", "std::net", "tokio::", "crate::run", "crate::plan", "crate::report", "crate::cli", "chaos_host", "chaos_probe"], "judging is pure and sees the record alone"),
-    ("src/report", &["std::net", "crate::run", "crate::plan", "crate::cli", "crate::experiment", "chaos_host", "chaos_probe"], "a report is a fold over the record"),
-    ("src/plan", &["std::fs", "std::net", "crate::run", "crate::report", "crate::cli", "chaos_host", "chaos_probe"], "planning has no I/O of its own"),
-    ("src/experiment", &["crate::run", "crate::report", "crate::judge", "crate::cli", "chaos_host", "chaos_probe"], "reading a file touches nothing else"),
+    (
+        "src/judge",
+        &["std::fs", "std::net", "tokio::", "crate::run", "crate::plan", "crate::report", "crate::cli", "chaos_host", "chaos_probe"],
+        "judging is pure and sees the record alone",
+    ),
+    (
+        "src/report",
+        &["std::net", "crate::run", "crate::plan", "crate::cli", "crate::experiment", "chaos_host", "chaos_probe"],
+        "a report is a fold over the record",
+    ),
+    (
+        "src/plan",
+        &["std::fs", "std::net", "crate::run", "crate::report", "crate::cli", "chaos_host", "chaos_probe"],
+        "planning has no I/O of its own",
+    ),
+    (
+        "src/experiment",
+        &["crate::run", "crate::report", "crate::judge", "crate::cli", "chaos_host", "chaos_probe"],
+        "reading a file touches nothing else",
+    ),
 ];
 
 /// One dependency has one home.
@@ -81,7 +97,10 @@ fn nobody_uses_what_is_not_theirs() {
 
 #[test]
 fn one_dependency_has_one_home() {
-    let everything: Vec<PathBuf> = ["src", "agents/core/src", "agents/host/src", "agents/probe/src", "examples/demo/src"].iter().flat_map(|p| sources(&root().join(p))).collect();
+    let everything: Vec<PathBuf> = ["src", "agents/core/src", "agents/host/src", "agents/probe/src", "examples/demo/src"]
+        .iter()
+        .flat_map(|p| sources(&root().join(p)))
+        .collect();
     let mut broken = Vec::new();
     for (word, homes) in HOMES {
         let away: Vec<PathBuf> = everything.iter().filter(|f| !homes.iter().any(|h| f.starts_with(root().join(h)))).cloned().collect();

@@ -27,12 +27,18 @@ struct Entry {
 
 pub(super) fn run_faults(args: &Args, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
     let offered = worlds.faults.iter().filter(|f| !f.profile().internal);
-    let entries = offered.map(|f| Entry { kind: f.kind(), summary: f.profile().summary, page: reference::fault(f), schema: f.schema().into() });
+    let entries =
+        offered.map(|f| Entry { kind: f.kind(), summary: f.profile().summary, page: reference::fault(f), schema: f.schema().into() });
     show(args, console, "fault", &entries.collect::<Vec<_>>())
 }
 
 pub(super) fn run_probes(args: &Args, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
-    let entries = worlds.probes.iter().map(|p| Entry { kind: p.kind(), summary: p.profile().summary, page: reference::probe(p), schema: p.schema().into() });
+    let entries = worlds.probes.iter().map(|p| Entry {
+        kind: p.kind(),
+        summary: p.profile().summary,
+        page: reference::probe(p),
+        schema: p.schema().into(),
+    });
     show(args, console, "probe", &entries.collect::<Vec<_>>())
 }
 

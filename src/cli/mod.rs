@@ -2,14 +2,18 @@
 
 mod completions;
 mod console;
+mod faults;
 mod man;
+mod worlds;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use chaos_core::state_dir::StateDir;
 use clap::{Parser, Subcommand};
 
 pub use console::{ColorChoice, Console, Failure};
+use worlds::Worlds;
 
 /// Proves, by experiment, that an AI system survives failure, and takes every fault back.
 #[derive(Debug, Parser)]
@@ -61,10 +65,33 @@ pub enum Command {
         #[command(subcommand)]
         command: chaos_demo::Command,
     },
+    /// What can be injected: all faults, or one in full
+    Faults(faults::Args),
+    /// What can be asked: all probes, or one in full
+    Probes(faults::Args),
     /// Print the completions of a shell
     Completions(completions::Args),
     /// Write the man pages
     Man(man::Args),
+}
+
+/// The state directory that was asked for, or this user's own.
+///
+/// # Errors
+/// If it cannot be trusted or used.
+fn state(global: &Global) -> Result<StateDir, Failure> {
+    StateDir::open_or_usual(global.state_dir.as_deref()).map_err(|e| Failure::usage(e.to_string()).hint(e.hint))
+}
+
+/// The one thread on which a command waits.
+///
+/// # Errors
+/// If the system gives no timers or sockets.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::usage(format!("start waiting for events: {e}")).exit(70))
 }
 
 /// The program. Never panics on what a user gives; a defect of ours ends with exit 70.
@@ -81,6 +108,8 @@ pub fn main() -> ExitCode {
     console::start_log(cli.global.verbose, cli.global.log_format);
     let done = match cli.command {
         Command::Demo { command } => Ok(chaos_demo::run(command)),
+        Command::Faults(args) => Worlds::assemble().and_then(|worlds| faults::run_faults(&args, console, &worlds)),
+        Command::Probes(args) => Worlds::assemble().and_then(|worlds| faults::run_probes(&args, console, &worlds)),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };

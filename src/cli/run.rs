@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use chaos_core::clock::Wall;
 use chaos_core::event::What;
 use chaos_core::lever::Lever;
-use chaos_core::link::{ExecutorLink, LEASE};
+use chaos_core::link::{ExecutorLink, LOCAL_LEASE, LinkError, Program};
 use chaos_core::state_dir::StateDir;
 use chaos_core::target::Target;
 use chaos_core::wire::Begin;
@@ -89,11 +88,10 @@ async fn execute(
         chaos: env!("CARGO_PKG_VERSION").to_owned(),
         run_folder: folder.to_owned(),
         secrets: loaded.secrets.expose().clone(),
-        lease: LEASE.into(),
+        lease: LOCAL_LEASE.into(),
     };
-    let link = ExecutorLink::spawn(worlds.host.program(), state.path(), begin)
-        .await
-        .map_err(|e| Failure::usage(format!("start the executor: {}", e.message)).maybe_hint(e.hint))?;
+    let program = Program::this(Some(state.path())).map_err(|e| Failure::usage(format!("find this program's own file: {e}")))?;
+    let link = ExecutorLink::spawn(&program, begin, &folder.join("executor.log")).await.map_err(not_started)?;
     let protected = |target: &Target| worlds.protected(target);
     let port_owner = |port: u16| worlds.host.view().who_listens(port);
     let known = worlds.known(&protected);
@@ -107,12 +105,18 @@ async fn execute(
         run_folder: folder,
         lever,
         link,
-        lease: LEASE,
         sinks: sinks(args, folder, console)?,
         port_owner: &port_owner,
         user: std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| format!("uid {}", rustix::process::geteuid().as_raw())),
     };
     run::run(setup).await.map_err(Failure::usage)
+}
+
+fn not_started(error: LinkError) -> Failure {
+    match error {
+        LinkError::Refused { message, hint } => Failure::usage(format!("nothing was run: {message}")).maybe_hint(hint),
+        LinkError::Start(_) | LinkError::Ended(_) => Failure::usage(format!("nothing was run: {error}")),
+    }
 }
 
 fn sinks(args: &Args, folder: &Path, console: Console) -> Result<Vec<Box<dyn Sink>>, Failure> {
@@ -196,6 +200,3 @@ fn new_run_id() -> String {
     let tail: String = (0..4).map(|_| char::from(LETTERS[rng.random_range(0..LETTERS.len())])).collect();
     format!("{}-{tail}", jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S"))
 }
-
-/// How long the longest part of a run may stand still before it is thought to have slept.
-const _: () = assert!(LEASE.as_nanos() >= Duration::from_secs(10).as_nanos());

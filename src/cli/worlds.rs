@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use chaos_core::Table;
+use chaos_core::World;
 use chaos_core::probe::ProbeTable;
 use chaos_core::target::{Target, TargetKindTable};
-use chaos_core::World;
 use chaos_host::Host;
 
 use super::Failure;
-use crate::experiment::Words;
 use crate::plan::Known;
 
 /// What this program can find, ask and do.
@@ -38,12 +37,6 @@ impl Worlds {
             probes: Arc::new(chaos_probe::probes()),
             host,
         })
-    }
-
-    /// The words of the experiment file.
-    #[must_use]
-    pub fn words(&self) -> Words<'_> {
-        Words { faults: &self.faults, probes: &self.probes, kinds: &self.kinds }
     }
 
     /// Why something is never a target, by no setting (RULES 4). What cannot be looked at is protected.

@@ -8,14 +8,14 @@ pub mod choice;
 pub mod grant;
 pub mod limits;
 pub mod schedule;
-pub mod text;
 #[cfg(test)]
 mod tests;
+pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chaos_core::experiment::{Experiment, Hold, Inject};
+use chaos_core::experiment::{Experiment, Hold, Inject, TargetSet};
 use chaos_core::fault::{Grade, InjectionId, Persistence, Profile, Reach, Reversibility, SecondNet};
 use chaos_core::plan::{Plan, PlannedInjection, PlannedPopulation};
 use chaos_core::target::{Identity, Population, ResolveContext, Target, TargetKindTable};
@@ -217,7 +217,8 @@ pub struct Found {
 /// # Errors
 /// As [`resolve`].
 pub async fn find_again(experiment: &Experiment, run: &str, known: &Known<'_>) -> Result<Found, Vec<Refusal>> {
-    let loose = Experiment { targets: experiment.targets.iter().cloned().map(|t| TargetSet { expect: None, ..t }).collect(), ..experiment.clone() };
+    let loose =
+        Experiment { targets: experiment.targets.iter().cloned().map(|t| TargetSet { expect: None, ..t }).collect(), ..experiment.clone() };
     Ok(Found { populations: resolve(&loose, run, known).await?, never: never(experiment, run, known).await? })
 }
 

@@ -80,7 +80,12 @@ fn heading(experiment: &Experiment, paint: &Paint) -> String {
 
 fn limits(out: &mut String, blast: &BlastRadius, paint: &Paint) {
     let _ = writeln!(out, "\n{}", paint.bold("Limits"));
-    let _ = writeln!(out, "  everything is over {} after the first injection{}", blast.duration, blast.at_most.map_or(String::new(), |n| format!("; at most {n} targets at once")));
+    let _ = writeln!(
+        out,
+        "  everything is over {} after the first injection{}",
+        blast.duration,
+        blast.at_most.map_or(String::new(), |n| format!("; at most {n} targets at once"))
+    );
     if !blast.reach.is_empty() {
         let words: Vec<String> = blast.reach.iter().map(Reach::to_string).collect();
         let _ = writeln!(out, "  may be felt beyond the targets: {}", words.join(", "));
@@ -103,7 +108,13 @@ fn limit_words(set: &SetLimits) -> String {
 fn describe(out: &mut String, i: &PlannedInjection, paint: &Paint) {
     let held = i.hold.map_or(String::new(), |d| format!(", for {d}"));
     let with = if i.with.as_object().is_none_or(serde_json::Map::is_empty) { String::new() } else { format!(" with {}", i.with) };
-    let _ = writeln!(out, "  {} {} into {}{held}{with}", paint.dim(&format!("[{}] from {}", i.slot, i.at)), paint.bold(&i.fault), i.target.label);
+    let _ = writeln!(
+        out,
+        "  {} {} into {}{held}{with}",
+        paint.dim(&format!("[{}] from {}", i.slot, i.at)),
+        paint.bold(&i.fault),
+        i.target.label
+    );
     let _ = writeln!(out, "      {}", facts(i).join(" · "));
     for note in &i.notes {
         let _ = writeln!(out, "      {note}");
@@ -212,7 +223,12 @@ fn objectives(hypothesis: &Hypothesis) -> Vec<String> {
         lines.push(format!("well again {}, and for {}", words.join(" and "), r.hold));
     }
     if let Some(h) = &hypothesis.health {
-        let claims = h.false_ready.as_ref().map(|c| format!("wrongly ready {c}")).into_iter().chain(h.false_alarm.as_ref().map(|c| format!("wrongly alarmed {c}")));
+        let claims = h
+            .false_ready
+            .as_ref()
+            .map(|c| format!("wrongly ready {c}"))
+            .into_iter()
+            .chain(h.false_alarm.as_ref().map(|c| format!("wrongly alarmed {c}")));
         lines.push(format!("its own health check ({}) may be {}", h.question.probe, claims.collect::<Vec<_>>().join(", ")));
     }
     lines

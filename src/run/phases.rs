@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos_core::clock::{Mono, Wall};
-use chaos_core::event::{AbortedBy, Phase, RECORD_VERSION, Started, SystemState, What};
+use chaos_core::event::{AbortedBy, HostId, Phase, RECORD_VERSION, Started, SystemState, What};
 use chaos_core::experiment::{Experiment, Hypothesis, Metric, Question, SystemProcess};
-use chaos_core::host_id;
 use chaos_core::lever::Lever;
 use chaos_core::link::ExecutorLink;
 use chaos_core::probe::ProbeTable;
@@ -45,8 +44,6 @@ pub struct Setup<'a> {
     pub lever: Lever,
     /// The executor, begun.
     pub link: ExecutorLink,
-    /// How long it stays without hearing from us.
-    pub lease: Duration,
     /// Who listens.
     pub sinks: Vec<Box<dyn Sink>>,
     /// Who listens on a port of this host, in words.
@@ -78,17 +75,17 @@ enum Ended {
 /// # Errors
 /// If the run cannot even begin: no signal handlers.
 pub async fn run(setup: Setup<'_>) -> Result<Done, String> {
-    let Setup { experiment, secrets, run, seed, known, probes, run_folder, lever, link, lease, sinks, port_owner, user } = setup;
+    let Setup { experiment, secrets, run, seed, known, probes, run_folder, lever, link, sinks, port_owner, user } = setup;
     let signals = Signals::listen().map_err(|e| format!("install signal handlers: {e}"))?;
     let (stage, requests) = Stage::new(experiment, secrets, run, run_folder, known, port_owner, Recorder::new(sinks));
-    let mut pump = Pump::new(&stage, link, requests, signals, lever, lease);
+    let mut pump = Pump::new(&stage, link, requests, signals, lever);
     stage.say(What::Started(Box::new(Started {
         record: RECORD_VERSION,
         chaos: env!("CARGO_PKG_VERSION").to_owned(),
         run: run.to_owned(),
         experiment: experiment.clone(),
         seed: seed.or(experiment.seed).unwrap_or_default(),
-        host: host_id::here(),
+        host: HostId::here(),
         wall: Wall::now(),
         user,
     })));

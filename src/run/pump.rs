@@ -4,10 +4,12 @@
 use std::future::Future;
 use std::time::Duration;
 
-use chaos_core::clock::{Boot, Mono};
-use chaos_core::event::{AbortedBy, What};
+use chaos_core::FaultError;
+use chaos_core::clock::Mono;
+use chaos_core::event::{AbortedBy, InjectionState, What};
 use chaos_core::lever::Lever;
-use chaos_core::link::{ExecutorLink, Heard as FromExecutor};
+use chaos_core::link::{ExecutorLink, Heard as FromExecutor, LOCAL_LEASE};
+use chaos_core::recover::{InjectionOutcome, RecoveryReport};
 use chaos_core::sample::SampleBatch;
 use chaos_core::wire::{Reply, Request};
 use tokio::sync::mpsc;
@@ -25,9 +27,9 @@ pub struct Interrupt {
     pub because: String,
 }
 
-/// How often lever and clock are looked at. Rules ask for once a second at the least.
-const TICK: Duration = Duration::from_millis(500);
-/// How often those who listen may redraw.
+/// How often the lever is looked at. Once a second is the least.
+const LEVER: Duration = Duration::from_millis(500);
+/// How often those who listen may redraw, and the clock is looked at.
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// The loop's own state.
@@ -41,13 +43,15 @@ pub struct Pump<'a> {
     stops: Vec<StopWatch>,
     interrupted: bool,
     hurry: bool,
-    last_tick: (Mono, Boot),
-    lease: Duration,
+    last_tick: Mono,
+    look_at_lever: Mono,
+    /// The executor has said its last word.
+    silent: bool,
 }
 
 impl<'a> Pump<'a> {
     /// Starts to listen.
-    pub fn new(stage: &'a Stage<'a>, link: ExecutorLink, requests: mpsc::UnboundedReceiver<Request>, signals: Signals, lever: Lever, lease: Duration) -> Self {
+    pub fn new(stage: &'a Stage<'a>, link: ExecutorLink, requests: mpsc::UnboundedReceiver<Request>, signals: Signals, lever: Lever) -> Self {
         Self {
             stage,
             link,
@@ -58,8 +62,9 @@ impl<'a> Pump<'a> {
             stops: Vec::new(),
             interrupted: false,
             hurry: false,
-            last_tick: (Mono::now(), Boot::now()),
-            lease,
+            last_tick: Mono::now(),
+            look_at_lever: Mono::now(),
+            silent: false,
         }
     }
 
@@ -138,14 +143,20 @@ impl<'a> Pump<'a> {
 
     /// Takes in one thing that happens.
     async fn one(&mut self) -> Option<Interrupt> {
-        let tick = self.last_tick.0.plus(REDRAW).from_now();
+        let tick = self.last_tick.plus(REDRAW).from_now();
         tokio::select! {
             biased;
             Some(request) = self.requests.recv() => {
-                self.link.send(request).await;
+                self.link.send(request);
                 None
             }
-            heard = self.link.next() => self.from_executor(heard),
+            heard = self.link.next(), if !self.silent => match heard {
+                Some(heard) => self.from_executor(heard),
+                None => {
+                    self.silent = true;
+                    None
+                }
+            },
             heard = self.signals.next() => self.heard(heard),
             batch = next_batch(&mut self.samples) => match batch {
                 Some(batch) => self.batch(batch),
@@ -168,16 +179,43 @@ impl<'a> Pump<'a> {
                 self.stage.watched.reply(reply);
                 None
             }
+            FromExecutor::Slept(by) => self.stop(AbortedBy::Slept, format!("the machine slept for {} s", by.as_secs())),
             FromExecutor::Lost { message } => {
                 self.stage.say(What::ExecutorLost { message: message.clone() });
                 self.stop(AbortedBy::Executor, message)
             }
-            FromExecutor::Recovered { residue, message } => {
-                self.stage.say(What::Note(message));
-                self.stage.watched.reply(Reply::Closed { residue });
+            FromExecutor::Recovered(outcome) => {
+                self.recovered(outcome);
                 None
             }
         }
+    }
+
+    /// The executor is gone, and another one has taken back what it could.
+    fn recovered(&mut self, outcome: Result<RecoveryReport, String>) {
+        let slots_open = self.stage.planned().map(|p| self.stage.watched.look(|s| s.in_force(p))).unwrap_or_default();
+        let residue = match outcome {
+            Ok(report) => {
+                for injection in report.runs.iter().flat_map(|r| &r.injections) {
+                    let state = match &injection.outcome {
+                        InjectionOutcome::Reverted(notes) => InjectionState::Reverted { notes: notes.clone() },
+                        InjectionOutcome::Residue(finding) => InjectionState::Residue(FaultError::new(finding.clone())),
+                    };
+                    self.stage.say(What::Injection { slot: injection.slot.clone(), state });
+                }
+                let left = report.runs.iter().flat_map(|r| &r.injections).filter(|i| matches!(i.outcome, InjectionOutcome::Residue(_)));
+                let mut left: Vec<String> = left.map(|i| i.slot.clone()).collect();
+                if left.is_empty() && report.has_residue() {
+                    left.push("the journal".into());
+                }
+                left
+            }
+            Err(message) => {
+                self.stage.say(What::Note(format!("the run could not be recovered: {message}")));
+                slots_open
+            }
+        };
+        self.stage.watched.reply(Reply::Closed { residue });
     }
 
     fn heard(&mut self, heard: Heard) -> Option<Interrupt> {
@@ -218,26 +256,19 @@ impl<'a> Pump<'a> {
     }
 
     fn tick(&mut self) -> Option<Interrupt> {
-        let (mono, boot) = (Mono::now(), Boot::now());
-        let (mono_gap, boot_gap) = (mono.since(self.last_tick.0), boot.since(self.last_tick.1));
-        self.last_tick = (mono, boot);
+        let now = Mono::now();
+        let gap = now.since(self.last_tick);
+        self.last_tick = now;
         self.stage.recorder.tick();
-        if boot_gap.saturating_sub(mono_gap) > Duration::from_secs(1) {
-            return self.stop(AbortedBy::Slept, format!("the machine slept for {} s", boot_gap.saturating_sub(mono_gap).as_secs()));
+        if gap > LOCAL_LEASE {
+            return self.stop(AbortedBy::Slept, format!("`chaos` stood still for {} s, longer than its lease", gap.as_secs()));
         }
-        if mono_gap > self.lease {
-            return self.stop(AbortedBy::Slept, format!("`chaos` stood still for {} s, longer than its lease", mono_gap.as_secs()));
-        }
-        if self.lever_due(mono)
-            && let Some(engaged) = self.lever.engaged()
-        {
-            return self.stop(AbortedBy::Lever, format!("`chaos halt`: {engaged}"));
+        if now >= self.look_at_lever {
+            self.look_at_lever = now.plus(LEVER);
+            let pulled = self.lever.pulled()?;
+            return self.stop(AbortedBy::Lever, pulled.to_string());
         }
         None
-    }
-
-    fn lever_due(&self, now: Mono) -> bool {
-        now.0 / u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX) != now.minus(REDRAW).0 / u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// The first reason counts; what comes after it changes nothing.

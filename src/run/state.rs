@@ -35,7 +35,6 @@ pub struct Slot {
 pub struct State {
     slots: BTreeMap<String, Slot>,
     system: BTreeMap<String, SystemState>,
-    begun: Option<Result<String, Refused>>,
     approved: Option<Result<String, Refused>>,
     closed: Option<Vec<String>>,
 }
@@ -90,24 +89,14 @@ impl State {
         }
     }
 
-    /// Takes one answer in. The executor answers in order, so a refusal belongs to what was asked last.
+    /// Takes one answer in. `Begin` was answered before; a refusal is of the plan.
     pub fn apply_reply(&mut self, reply: Reply) {
         match reply {
-            Reply::Ready { survives } => self.begun = Some(Ok(survives)),
             Reply::Approved { plan } => self.approved = Some(Ok(plan)),
-            Reply::Refused { message, hint } => {
-                let answer = if self.begun.is_none() { &mut self.begun } else { &mut self.approved };
-                *answer = Some(Err(Refused { message, hint }));
-            }
+            Reply::Refused { message, hint } => self.approved = Some(Err(Refused { message, hint })),
             Reply::Closed { residue } => self.closed = Some(residue),
-            Reply::Pong { .. } | Reply::Event(_) => {}
+            Reply::Ready { .. } | Reply::Pong { .. } | Reply::Event(_) => {}
         }
-    }
-
-    /// The answer to `Begin`: what the executor would survive.
-    #[must_use]
-    pub fn begun(&self) -> Option<Result<String, Refused>> {
-        self.begun.clone()
     }
 
     /// The answer to `Approve`: the plan's hash.
