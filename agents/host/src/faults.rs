@@ -1,5 +1,9 @@
 //! The faults on a host, one file each.
 
+pub(crate) mod cpu_burn;
+pub(crate) mod disk_fill;
+mod helped;
+pub(crate) mod memory_fill;
 pub(crate) mod process_kill;
 pub(crate) mod process_pause;
 pub(crate) mod system_process;

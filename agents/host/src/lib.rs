@@ -5,7 +5,10 @@
 //! - [`faults`] are the faults, one file each in `faults/`. A fault module never signals, spawns or writes by itself: it asks the
 //!   world, whose modules (`process`, `spawn`, `file`, `cgroup`) are the only ones that may. `clippy.toml` holds that line.
 
+mod disk;
 mod guard;
+mod helper;
+mod memory;
 mod process;
 mod spawn;
 mod system;
@@ -14,6 +17,7 @@ mod world;
 
 mod faults;
 
+pub use helper::helper_main;
 pub use process::{Entry, Snapshot, name_of};
 pub use world::{Host, HostView};
 
@@ -28,11 +32,14 @@ pub fn faults(world: &Arc<Host>) -> Table {
     Table::new()
         .with(faults::process_kill::ProcessKill, world)
         .with(faults::process_pause::ProcessPause, world)
+        .with(faults::cpu_burn::CpuBurn, world)
+        .with(faults::memory_fill::MemoryFill, world)
+        .with(faults::disk_fill::DiskFill, world)
         .with(faults::system_process::SystemProcessFault, world)
 }
 
 /// Every kind of target on a host. The one line that a new kind costs is here.
 #[must_use]
 pub fn target_kinds(view: &HostView) -> TargetKindTable {
-    TargetKindTable::new().with(target::processes::Processes(view.clone()))
+    TargetKindTable::new().with(target::processes::Processes(view.clone())).with(target::files::Files(view.clone()))
 }

@@ -10,7 +10,7 @@ mod tagged;
 
 pub(crate) use held::Held;
 pub(crate) use kin::Kin;
-pub(crate) use snapshot::look_at;
 pub use snapshot::{Entry, Snapshot, name_of};
+pub(crate) use snapshot::{io_error, look_at};
 pub(crate) use sockets::{Listening, Sockets};
 pub(crate) use tagged::{Mark, tagged};

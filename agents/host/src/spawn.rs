@@ -12,7 +12,7 @@ use std::process::{Child, Command};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use rustix::process::{Signal, set_parent_process_death_signal, setsid};
+use rustix::process::setsid;
 
 type Request = (Command, SyncSender<io::Result<Child>>);
 
@@ -28,10 +28,8 @@ impl Spawner {
     }
 
     /// Starts a child in a session of its own. Every descriptor of ours is closed on exec.
-    ///
-    /// `mortal`: the kernel kills it when this process dies.
-    pub(crate) fn spawn(&self, mut command: Command, mortal: bool) -> io::Result<Child> {
-        detach(&mut command, mortal);
+    pub(crate) fn spawn(&self, mut command: Command) -> io::Result<Child> {
+        detach(&mut command);
         let (answer, child) = sync_channel(1);
         let requests = self.requests.get_or_init(|| Mutex::new(start_thread()));
         let sent = requests.lock().unwrap_or_else(PoisonError::into_inner).send((command, answer));
@@ -56,17 +54,10 @@ fn start_thread() -> Sender<Request> {
 
 /// A session of its own: signals of our terminal do not reach it.
 #[allow(unsafe_code)]
-fn detach(command: &mut Command, mortal: bool) {
-    let before_exec = move || {
-        setsid()?;
-        if mortal {
-            set_parent_process_death_signal(Some(Signal::KILL))?;
-        }
-        Ok(())
-    };
-    // SAFETY: runs between fork and exec; setsid and prctl are plain system calls that allocate nothing and take no lock.
+fn detach(command: &mut Command) {
+    // SAFETY: runs between fork and exec; setsid is one system call, allocates nothing and takes no lock.
     unsafe {
-        command.pre_exec(before_exec);
+        command.pre_exec(|| setsid().map(drop).map_err(io::Error::from));
     }
 }
 

@@ -7,7 +7,9 @@ use chaos_core::World;
 use chaos_core::event::SystemState;
 use chaos_core::secret::Secrets;
 
+use crate::disk::Disk;
 use crate::guard;
+use crate::helper::{Helper, Helpers};
 use crate::process::{Listening, Snapshot, Sockets, name_of};
 use crate::spawn::Spawner;
 use crate::system::Systems;
@@ -25,6 +27,7 @@ pub struct Host {
     secrets: RwLock<Secrets>,
     pub(crate) spawner: Spawner,
     pub(crate) systems: Systems,
+    helpers: Helpers,
 }
 
 impl Host {
@@ -36,7 +39,7 @@ impl Host {
                 settings: RwLock::new(Settings { ours: Vec::new(), logs: std::env::temp_dir() }),
             }),
         };
-        Self { view, secrets: RwLock::new(Secrets::new()), spawner: Spawner::new(), systems: Systems::new() }
+        Self { view, secrets: RwLock::new(Secrets::new()), spawner: Spawner::new(), systems: Systems::new(), helpers: Helpers::default() }
     }
 
     /// Tells the host about the run: secrets for the environment of processes, and the folder for their logs.
@@ -53,6 +56,18 @@ impl Host {
     /// Called whenever a process of `system:` is started, dies, is started again or is stopped. Called from threads of the host's own.
     pub fn on_system(&self, tell: impl Fn(&str, SystemState) + Send + Sync + 'static) {
         self.systems.tell_to(Arc::new(tell));
+    }
+
+    pub(crate) fn start_helper(&self, helper: &Helper<'_>) -> std::io::Result<()> {
+        self.helpers.start(&self.spawner, self.view.program(), helper)
+    }
+
+    pub(crate) fn tell_helper(&self, tag: &str, line: &str) -> std::io::Result<()> {
+        self.helpers.tell(tag, line)
+    }
+
+    pub(crate) fn end_helpers(&self, tag: &str) -> std::io::Result<usize> {
+        self.helpers.end(tag)
     }
 
     pub(crate) fn secrets(&self) -> Secrets {
@@ -119,6 +134,13 @@ impl HostView {
     #[must_use]
     pub fn protected_path(&self, path: &Path) -> Option<String> {
         self.read(|s| guard::protected_path(&s.ours, path))
+    }
+
+    /// Why this file system is never filled: a folder of ours lies on it.
+    pub(crate) fn protected_disk(&self, device: u64) -> Option<String> {
+        let ours = self.read(|s| s.ours.clone());
+        let ours = ours.iter().find(|folder| Disk::of(folder).is_ok_and(|disk| disk.device == device))?;
+        Some(format!("the journal of chaos lies on it ({})", ours.display()))
     }
 
     /// Who listens on a TCP port of this network namespace, in words: `chaos demo gateway (pid 4711)`. `None`: nobody (RULES 39).

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use chaos_core::conformance::{Scene, check};
 use chaos_host::{Host, faults};
-use scenes::{Started, children, process_target, state, target, wait_for};
+use scenes::{Started, children, path_target, process_target, state, target, wait_for};
 use serde_json::json;
 
 #[tokio::test]
 async fn every_fault_of_the_table_keeps_the_contract() {
-    let host = Arc::new(Host::new("chaos"));
+    let host = Arc::new(Host::new(scenes::HELPER));
     for fault in faults(&host).iter() {
         let Some(stage) = scene_for(fault.kind()) else {
             panic!("{} has no scene in this test: every fault of the table is checked", fault.kind());
@@ -24,6 +24,9 @@ fn scene_for(kind: &str) -> Option<fn() -> Scene> {
     Some(match kind {
         "process.kill" => a_process_to_kill,
         "process.pause" => a_tree_to_pause,
+        "cpu.burn" => a_process_to_burn_beside,
+        "memory.fill" => memory_to_fill,
+        "disk.fill" => a_disk_to_fill,
         "system.process" => a_process_to_start,
         _ => return None,
     })
@@ -70,5 +73,39 @@ fn a_process_to_start() -> Scene {
         }),
         look: Box::new(look),
         keep: Box::new(folder),
+    }
+}
+
+fn a_process_to_burn_beside() -> Scene {
+    let started = Started::shell("sleep 600");
+    Scene {
+        target: process_target(started.id(), false),
+        spec: json!({"cores": 1, "load": "20%"}),
+        look: Box::new(|| scenes::helpers("burn").len().to_string()),
+        keep: Box::new(started),
+    }
+}
+
+fn memory_to_fill() -> Scene {
+    let started = Started::shell("sleep 600");
+    Scene {
+        target: process_target(started.id(), false),
+        spec: json!({"size": "64 MiB"}),
+        look: Box::new(|| scenes::helpers("fill-memory").len().to_string()),
+        keep: Box::new(started),
+    }
+}
+
+fn a_disk_to_fill() -> Scene {
+    let disk = scenes::SmallDisk::new("disk.fill");
+    let path = disk.path().to_owned();
+    Scene {
+        target: path_target(&path),
+        spec: if disk.is_own() { json!({"free": "0 B"}) } else { json!({"size": "8 MiB"}) },
+        look: Box::new(move || {
+            let names = std::fs::read_dir(&path).expect("the disk").count();
+            format!("{names} files, {} helpers", scenes::helpers("hold-file").len())
+        }),
+        keep: Box::new(disk),
     }
 }

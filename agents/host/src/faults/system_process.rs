@@ -132,14 +132,13 @@ impl Fault for SystemProcessFault {
 
     async fn inject(&self, armed: Armed<Undo>, world: &Host) -> Result<Observed, FaultError> {
         let Undo::V1(start) = armed.undo();
-        let launch =
-            |spawner: &crate::spawn::Spawner, secrets: &Secrets, program: &Path| spawner.spawn(start.command(secrets, program)?, false);
+        let launch = |spawner: &crate::spawn::Spawner, secrets: &Secrets, program: &Path| spawner.spawn(start.command(secrets, program)?);
         let (secrets, program) = (world.secrets(), world.view().program().to_owned());
         let child = launch(&world.spawner, &secrets, &program).map_err(|e| cannot_start(start, &e))?;
         let pid = child.id();
         let again = start.restart_after.map(|after| {
             let (start, spawner) = (start.clone(), world.spawner.clone());
-            let launch_again = move || spawner.spawn(start.command(&secrets, &program)?, false);
+            let launch_again = move || spawner.spawn(start.command(&secrets, &program)?);
             (after.into(), Box::new(launch_again) as crate::system::StartAgain)
         });
         world.systems.watch(&start.tag, &start.name, child, again);

@@ -21,6 +21,10 @@ pub struct Entry {
     pub session: i32,
     /// The short name, at most 15 bytes.
     pub name: String,
+    /// Processor time used so far, in clock ticks.
+    pub cpu_ticks: u64,
+    /// Memory in use, in pages.
+    pub resident_pages: u64,
 }
 
 impl Entry {
@@ -32,6 +36,8 @@ impl Entry {
             group: stat.pgrp,
             session: stat.session,
             name: stat.comm,
+            cpu_ticks: stat.utime + stat.stime,
+            resident_pages: stat.rss,
         }
     }
 

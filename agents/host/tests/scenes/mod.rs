@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -59,7 +60,7 @@ pub(crate) fn stat(pid: i32) -> Vec<String> {
 }
 
 pub(crate) fn state(pid: i32) -> String {
-    match stat(pid)[0].as_str() {
+    match stat(pid).first().map_or("X", String::as_str) {
         "T" => "stopped".into(),
         "Z" | "X" => "dead".into(),
         _ => "runs".into(),
@@ -105,4 +106,61 @@ pub(crate) fn not_covered(test: &str, why: &str) {
 
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// The program that runs this crate's helpers.
+pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_chaos-helper-for-tests");
+
+/// The helpers of a kind that this test process has started.
+pub(crate) fn helpers(kind: &str) -> Vec<i32> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("our threads");
+    let lists = tasks.filter_map(|t| std::fs::read_to_string(t.expect("a thread").path().join("children")).ok());
+    let ours: Vec<i32> = lists.flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>()).collect();
+    let is_kind = |pid: &i32| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.split(|b| *b == 0).nth(2) == Some(kind.as_bytes())
+    };
+    ours.into_iter().filter(is_kind).collect()
+}
+
+pub(crate) fn path_target(path: &Path) -> Target {
+    target(Facets { path: Some(path.to_owned()), ..Facets::default() })
+}
+
+/// A file system of 16 MiB of our own; a plain folder where we may not mount one.
+pub(crate) struct SmallDisk {
+    folder: tempfile::TempDir,
+    own: bool,
+}
+
+impl SmallDisk {
+    pub(crate) fn new(test: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let own = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"])
+            .arg(folder.path())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|s| s.success());
+        if !own {
+            not_covered(test, "a file system of its own needs root");
+        }
+        Self { folder, own }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn is_own(&self) -> bool {
+        self.own
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        if self.own {
+            let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
+        }
+    }
 }

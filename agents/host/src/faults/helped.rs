@@ -1,0 +1,72 @@
+//! What the faults that are held by a helper have in common.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use chaos_core::FaultError;
+use chaos_core::fault::{Armed, Bystanders, Reverted};
+use tokio::time::sleep;
+
+use super::{failed, look};
+use crate::helper::living;
+use crate::process::{Entry, Kin, Snapshot, name_of};
+use crate::world::Host;
+
+/// How long a helper may take to start.
+const START: Duration = Duration::from_secs(5);
+
+/// Waits until a helper that was just started has its effect, asking to stop and looking for its death between two looks.
+pub(super) async fn started<U>(
+    armed: &Armed<U>,
+    start: io::Result<()>,
+    mut is_so: impl FnMut() -> io::Result<bool>,
+) -> Result<(), FaultError> {
+    start.map_err(|e| failed("start a helper", &e))?;
+    let tag = armed.id().tag();
+    let began = Instant::now();
+    let mut seen = false;
+    loop {
+        if armed.cancelled() {
+            return Err(FaultError::cancelled());
+        }
+        if is_so().map_err(|e| failed("look at the helper", &e))? {
+            return Ok(());
+        }
+        let alive = is_still_held(&tag, &look()?)?.is_some();
+        let should_live = seen || began.elapsed() > START;
+        if should_live && !alive {
+            return Err(FaultError::new("the helper ended before it had its effect"));
+        }
+        seen |= alive;
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The helper of this tag, if it lives.
+pub(super) fn is_still_held(tag: &str, snapshot: &Snapshot) -> Result<Option<Entry>, FaultError> {
+    let found = living(tag).map_err(|e| failed("look for the helper", &e))?;
+    Ok(found.into_iter().find_map(|id| snapshot.alive(id).cloned()))
+}
+
+/// Ends the helper of this tag, whoever started it.
+pub(super) fn end(world: &Host, tag: &str) -> Result<Reverted, FaultError> {
+    let ended = world.end_helpers(tag).map_err(|e| failed("end the helper", &e))?;
+    Ok(if ended == 0 { Reverted::default() } else { Reverted::note("the helper was ended") })
+}
+
+/// The same for a person.
+pub(super) fn kill_by_tag(tag: &str) -> String {
+    format!("grep -lsz '^CHAOS_TAG={tag}$' /proc/[0-9]*/environ | cut -d/ -f3 | xargs -r kill -9")
+}
+
+/// Everybody on the host but the target; named are those who worked most.
+pub(super) fn bystanders_of_host(snapshot: &Snapshot, target: &Kin) -> Bystanders {
+    const NAMED: usize = 3;
+    let kin = target.living(snapshot);
+    let mut others: Vec<&Entry> = snapshot.living().filter(|e| !e.is_kernel() && !kin.contains(&e.id)).collect();
+    others.sort_by_key(|e| std::cmp::Reverse(e.cpu_ticks));
+    Bystanders {
+        count: others.len() as u64,
+        names: others.iter().take(NAMED).map(|e| format!("{} (pid {})", name_of(e.id.pid), e.id.pid)).collect(),
+    }
+}
