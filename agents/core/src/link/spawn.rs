@@ -1,6 +1,5 @@
 //! Starting executors.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,54 +12,52 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::process::{Child, Command};
 
 use crate::recover::RecoveryReport;
+use crate::wire::Begin;
 
-/// How an executor is started: this very program, as `executor [--state-dir DIR]`, with the socket as standard input.
+/// How an executor is started: this very program, as `executor --state-dir DIR`, with the socket as standard input.
 #[derive(Debug, Clone)]
-pub struct Program {
-    /// The program.
-    pub path: PathBuf,
-    /// What it gets before `--recover RUN`, or alone.
-    pub arguments: Vec<OsString>,
+pub(super) struct Program {
+    path: PathBuf,
+    state: PathBuf,
+    run: String,
+    log: PathBuf,
 }
 
 impl Program {
-    /// This very program, with the state directory that it was given.
-    ///
-    /// # Errors
-    /// If the system does not say which file this program is.
-    pub fn this(state_dir: Option<&Path>) -> io::Result<Self> {
-        // Not `current_exe`: the file may have been replaced by an upgrade, and both sides must be of one version.
-        let path = PathBuf::from("/proc/self/exe");
-        path.metadata()?;
-        let mut arguments = vec!["executor".into()];
-        if let Some(dir) = state_dir {
-            arguments.extend(["--state-dir".into(), dir.into()]);
-        }
-        Ok(Self { path, arguments })
+    pub(super) fn new(path: &Path, state: &Path, begin: &Begin) -> Self {
+        let log = begin.run_folder.join("executor.log");
+        Self { path: path.to_owned(), state: state.to_owned(), run: begin.run.clone(), log }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.arg("executor").arg("--state-dir").arg(&self.state);
+        command
     }
 
     /// Starts one, and gives our end of its socket.
-    pub(super) fn start(&self, log: &Path) -> io::Result<(UnixStream, Child)> {
+    pub(super) fn start(&self) -> io::Result<(UnixStream, Child)> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        let log = open_log(log)?;
-        let child = Command::new(&self.path)
-            .args(&self.arguments)
+        let log = open_log(&self.log)?;
+        let child = self
+            .command()
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
-            .spawn()?;
+            .spawn()
+            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.path.display())))?;
         Ok((UnixStream::from(ours), child))
     }
 
-    /// Runs a recovering executor for one run, to its end.
-    pub(super) async fn recover(&self, run: &str, log: &Path) -> io::Result<RecoveryReport> {
-        let output = Command::new(&self.path)
-            .args(&self.arguments)
+    /// Runs a recovering executor for this run, to its end.
+    pub(super) async fn recover(&self) -> io::Result<RecoveryReport> {
+        let output = self
+            .command()
             .arg("--recover")
-            .arg(run)
+            .arg(&self.run)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::from(open_log(log)?))
+            .stderr(Stdio::from(open_log(&self.log)?))
             .output()
             .await?;
         serde_json::from_slice(&output.stdout)

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
@@ -11,13 +10,12 @@ use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::sleep::{SleepWatch, SystemClocks};
 use super::spawn::Program;
 use super::{HEARTBEAT, Heard};
-use crate::clock::Boot;
+use crate::clock::Mono;
 use crate::lines::{Lines, send};
 use crate::recover::{RecoveryReport, RunOutcome};
-use crate::wire::{Begin, Reply, Request};
+use crate::wire::{Reply, Request};
 
 /// Between the attempts to start a recovering executor.
 const RECOVERY_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(2)];
@@ -38,8 +36,6 @@ pub(super) struct Watch {
     requests: OwnedWriteHalf,
     executor: Executor,
     program: Program,
-    run: String,
-    log: PathBuf,
     /// Silence after which the executor counts as lost.
     lease: Duration,
 }
@@ -55,18 +51,10 @@ enum End {
 }
 
 impl Watch {
-    pub(super) fn new(socket: StdStream, executor: Executor, program: Program, begin: &Begin) -> io::Result<Self> {
+    pub(super) fn new(socket: StdStream, executor: Executor, program: Program, lease: Duration) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let (read, write) = UnixStream::from_std(socket)?.into_split();
-        Ok(Self {
-            replies: Lines::new(read),
-            requests: write,
-            executor,
-            program,
-            run: begin.run.clone(),
-            log: begin.run_folder.join("executor.log"),
-            lease: begin.lease.get(),
-        })
+        Ok(Self { replies: Lines::new(read), requests: write, executor, program, lease })
     }
 
     pub(super) async fn run(
@@ -84,8 +72,10 @@ impl Watch {
             End::Lost(message) => {
                 self.make_sure_it_is_dead().await;
                 let _ = told.send(Heard::Lost { message });
-                let recovered = self.recover().await;
-                let _ = told.send(Heard::Recovered(recovered));
+                let _ = told.send(match self.recover().await {
+                    Ok(report) => Heard::Recovered { residue: report.residue(), message: report.to_string() },
+                    Err(message) => Heard::Recovered { residue: vec!["journal".into()], message },
+                });
             }
         }
     }
@@ -96,15 +86,15 @@ impl Watch {
         told: &mpsc::UnboundedSender<Heard>,
         mut dropped: oneshot::Receiver<()>,
     ) -> End {
-        let mut sleep = SleepWatch::new(SystemClocks);
         let mut beat = interval(HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut last_heard = Boot::now();
+        // A machine that sleeps stops both sides: its time does not count as silence here.
+        let mut last_heard = Mono::now();
         let mut n = 0;
         loop {
             tokio::select! {
                 reply = self.replies.next() => {
-                    last_heard = Boot::now();
+                    last_heard = Mono::now();
                     match reply {
                         Ok(Some(Reply::Pong { .. })) => {}
                         Ok(Some(reply)) => {
@@ -118,17 +108,9 @@ impl Watch {
                         Err(e) => return End::Lost(format!("the executor cannot be understood: {e}")),
                     }
                 }
-                request = outgoing.recv() => match request {
-                    Some(request) => self.tell(&request).await,
-                    None => return End::Dropped,
-                },
+                Some(request) = outgoing.recv() => self.tell(&request).await,
                 _ = beat.tick() => {
-                    if let Some(slept) = sleep.look() {
-                        // It slept as well; its own lease tells it what to do.
-                        last_heard = Boot::now();
-                        let _ = told.send(Heard::Slept(slept));
-                    }
-                    let silence = Boot::now().since(last_heard);
+                    let silence = Mono::now().since(last_heard);
                     if silence > self.lease {
                         return End::Lost(format!("the executor has been silent for {:.0} s", silence.as_secs_f64()));
                     }
@@ -170,7 +152,7 @@ impl Watch {
         let mut last = Err("no recovering executor could be started".to_owned());
         for pause in RECOVERY_PAUSES {
             tokio::time::sleep(pause).await;
-            last = self.program.recover(&self.run, &self.log).await.map_err(|e| e.to_string());
+            last = self.program.recover().await.map_err(|e| e.to_string());
             let retry = match &last {
                 Ok(report) => report.runs.iter().any(|run| matches!(run.outcome, RunOutcome::Live | RunOutcome::Failed(_))),
                 Err(_) => true,

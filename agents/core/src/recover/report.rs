@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::Damage;
+use crate::journal::{DAMAGE, Damage};
 
 /// What became of every run that was looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,5 +69,62 @@ impl RecoveryReport {
     #[must_use]
     pub fn has_residue(&self) -> bool {
         self.runs.iter().any(|run| matches!(run.outcome, RunOutcome::Residue | RunOutcome::Failed(_)))
+    }
+
+    /// Slots that are residue; `damage` for what cannot be read of a journal.
+    #[must_use]
+    pub fn residue(&self) -> Vec<String> {
+        self.runs.iter().filter(|run| !matches!(run.outcome, RunOutcome::Clean)).flat_map(RecoveredRun::residue).collect()
+    }
+}
+
+impl RecoveredRun {
+    fn residue(&self) -> Vec<String> {
+        let slots = self.injections.iter().filter(|i| matches!(i.outcome, InjectionOutcome::Residue(_)));
+        let mut residue: Vec<String> = slots.map(|i| i.slot.clone()).collect();
+        if !self.damage.is_empty() {
+            residue.push(DAMAGE.into());
+        }
+        if residue.is_empty() {
+            residue.push("journal".into());
+        }
+        residue
+    }
+}
+
+impl std::fmt::Display for RecoveryReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (n, run) in self.runs.iter().enumerate() {
+            if n > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{run}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for RecoveredRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let back = self.injections.iter().filter(|i| matches!(i.outcome, InjectionOutcome::Reverted(_))).count();
+        let what = if back == 1 { "injection" } else { "injections" };
+        write!(f, "run {}: ", self.run)?;
+        match &self.outcome {
+            RunOutcome::Clean if back == 0 => write!(f, "nothing was left")?,
+            RunOutcome::Clean => write!(f, "{back} {what} taken back, nothing is left")?,
+            RunOutcome::Residue => write!(f, "{back} {what} taken back, and this is left:")?,
+            RunOutcome::Live => write!(f, "its executor lives; nothing was touched")?,
+            RunOutcome::Foreign(why) => write!(f, "{why}; nothing was touched")?,
+            RunOutcome::Failed(why) => write!(f, "could not be recovered: {why}")?,
+        }
+        for injection in &self.injections {
+            if let InjectionOutcome::Residue(finding) = &injection.outcome {
+                write!(f, "\n  {}/{} {} on {}: {finding}", self.run, injection.slot, injection.fault, injection.target)?;
+            }
+        }
+        for damage in &self.damage {
+            write!(f, "\n  {}/{DAMAGE} {damage}", self.run)?;
+        }
+        Ok(())
     }
 }
