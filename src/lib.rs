@@ -8,5 +8,6 @@
 
 pub mod cli;
 pub mod judge;
+pub mod experiment;
 pub mod plan;
 pub mod reference;

@@ -1,0 +1,78 @@
+//! Where everything that is wrong is collected, so that all of it is told at once.
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::tree::{Data, Node, Place, Source, Style};
+
+/// The texts that were read, and what is wrong with them.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    pub(super) sources: Vec<Source>,
+    pub(super) list: Vec<Diagnostic>,
+    /// Values that are not what was meant: one error has been told, and nothing more is to be said about them.
+    spoilt: Vec<Place>,
+}
+
+impl Problems {
+    pub(super) fn error(&mut self, place: Place, code: &'static str, message: impl Into<String>, hint: impl Into<Option<String>>) {
+        self.add(Severity::Error, place, code, message.into(), hint.into());
+    }
+
+    pub(super) fn warning(&mut self, place: Place, code: &'static str, message: impl Into<String>, hint: impl Into<Option<String>>) {
+        self.add(Severity::Warning, place, code, message.into(), hint.into());
+    }
+
+    /// Nothing more is said about this value.
+    pub(super) fn spoil(&mut self, place: Place) {
+        self.spoilt.push(place);
+    }
+
+    fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: Option<String>) {
+        if self.spoilt.iter().any(|spoilt| spoilt.file == place.file && spoilt.offset == place.offset) {
+            return;
+        }
+        if let Some(source) = self.sources.get(place.file as usize) {
+            self.list.push(Diagnostic::at(source, place, severity, code, message, hint));
+        }
+    }
+
+    pub(super) fn errors(&self) -> usize {
+        self.list.iter().filter(|problem| problem.severity == Severity::Error).count()
+    }
+
+    /// The place of some bytes within a scalar, where the text stands as written; the whole scalar otherwise.
+    pub(super) fn inside(&self, node: &Node, offset: usize, length: usize) -> Place {
+        let Data::Scalar { text, style } = &node.data else { return node.place };
+        let Some(source) = self.sources.get(node.place.file as usize) else { return node.place };
+        let start = node.place.offset as usize;
+        let written = match style {
+            Style::Block => source.text.get(start..).and_then(|rest| rest.find(text.trim_end())).map(|at| start + at),
+            Style::Quoted => [start + 1, start].into_iter().find(|at| begins(source, *at, text)),
+            Style::Plain => begins(source, start, text).then_some(start),
+        };
+        match written {
+            Some(at) => source.place(node.place.file, at + offset, length),
+            None => node.place,
+        }
+    }
+}
+
+fn begins(source: &Source, at: usize, text: &str) -> bool {
+    source.text.get(at..).is_some_and(|rest| rest.starts_with(text))
+}
+
+/// The one of `known` that was probably meant.
+pub(super) fn meant<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let lower = written.to_lowercase();
+    let distance = |word: &str| strsim::damerau_levenshtein(&lower, &word.to_lowercase());
+    let near = known.into_iter().map(|word| (distance(word), word)).min_by_key(|(distance, _)| *distance)?;
+    let allowed = (written.chars().count().max(near.1.chars().count()) / 3).max(1);
+    (near.0 <= allowed).then_some(near.1)
+}
+
+/// ``did you mean `x`?``, or else what is known.
+pub(super) fn did_you_mean<'k>(written: &str, known: &[&'k str], otherwise: impl FnOnce(&[&'k str]) -> Option<String>) -> Option<String> {
+    match meant(written, known.iter().copied()) {
+        Some(word) => Some(format!("did you mean `{word}`?")),
+        None => otherwise(known),
+    }
+}
