@@ -2,8 +2,12 @@
 
 mod completions;
 mod console;
+mod executor;
 mod faults;
+mod halt;
 mod man;
+mod recover;
+mod status;
 mod worlds;
 
 use std::path::PathBuf;
@@ -69,6 +73,24 @@ pub enum Command {
     Faults(faults::Args),
     /// What can be asked: all probes, or one in full
     Probes(faults::Args),
+    /// What is in force here, and what was left
+    Status(status::Args),
+    /// Take back what a crash or a reboot left
+    Recover(recover::Args),
+    /// Take every fault back at once, and forbid new ones
+    Halt(halt::HaltArgs),
+    /// Allow faults again
+    Resume(halt::ResumeArgs),
+    /// The process in which faults are injected; started by `run`
+    #[command(hide = true)]
+    Executor(executor::Args),
+    /// A process that is a fault's effect, and dies with its executor; started by `executor`
+    #[command(hide = true)]
+    Helper {
+        /// What it does.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<std::ffi::OsString>,
+    },
     /// Print the completions of a shell
     Completions(completions::Args),
     /// Write the man pages
@@ -110,6 +132,12 @@ pub fn main() -> ExitCode {
         Command::Demo { command } => Ok(chaos_demo::run(command)),
         Command::Faults(args) => Worlds::assemble().and_then(|worlds| faults::run_faults(&args, console, &worlds)),
         Command::Probes(args) => Worlds::assemble().and_then(|worlds| faults::run_probes(&args, console, &worlds)),
+        Command::Status(args) => status::run(&args, &cli.global, console),
+        Command::Recover(args) => Worlds::assemble().and_then(|worlds| recover::run(&args, &cli.global, console, &worlds)),
+        Command::Halt(args) => halt::halt(&args, &cli.global, console),
+        Command::Resume(args) => halt::resume(&args, &cli.global, console),
+        Command::Executor(args) => Worlds::assemble().and_then(|worlds| executor::run(&args, &cli.global, console, worlds)),
+        Command::Helper { words } => Ok(chaos_host::helper_main(words)),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };
