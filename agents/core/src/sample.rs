@@ -15,7 +15,7 @@ pub enum Outcome {
     Bad(u16),
     /// No answer within the timeout: bad, and its latency is censored.
     TimedOut,
-    /// Never asked, because too many were in flight: the prober's own failure, void (RULES 30).
+    /// Never asked, because too many were in flight or the prober was far too late: its own failure, void (RULES 30).
     Shed,
 }
 

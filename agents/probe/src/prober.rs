@@ -11,7 +11,8 @@
 //! # Guarantees
 //! - Due times are `t0 + (i + Uᵢ) · every`, with Uᵢ in `[0, 1)` from the seed: the same seed asks at the same offsets.
 //! - A sample's `[sent, done]` holds the moments at which the question left and at which its answer was known (RULES 27).
-//! - At most [`in_flight_max`] questions of a kind are in flight; one more is shed, and counted (RULES 30).
+//! - At most [`in_flight_max`] questions of a kind are in flight; one more is shed, and counted, and so is one that
+//!   could only be asked so late that it would be void (RULES 30).
 //! - A batch leaves at the latest 5 ms after its first sample has ended.
 //! - Memory is bounded: when nobody takes the batches, asking stops, and the lag of what follows says so.
 //! - A panic inside a probe is a bad sample.

@@ -1,6 +1,7 @@
 //! Connections: dialled, asked, kept alive, closed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,6 +23,8 @@ type Body = Full<Bytes>;
 
 /// What one round trip may take beyond twice the time of connecting, before a close counts as an answer of the server.
 const CROSSING_GRACE: Duration = Duration::from_millis(1);
+/// A kept connection that was not needed for so long is closed: what an outage left over does not stay for ever.
+const UNUSED_MAX: Duration = Duration::from_secs(10);
 
 /// Makes new connections to one server.
 pub(super) struct Dialer {
@@ -150,19 +153,19 @@ pub(super) fn of_hyper(error: &hyper::Error) -> String {
     reason::of_cause(error).unwrap_or_else(|| error.to_string())
 }
 
-/// The connections that wait for the next question.
+/// The connections that wait for the next question, the longest unused first.
 ///
 /// HTTP/1 keeps one for each question that was in flight at once, so never more than the prober allows. HTTP/2 keeps
 /// one that all questions share.
 #[derive(Default)]
-pub(super) struct Kept(Mutex<Vec<Connection>>);
+pub(super) struct Kept(Mutex<VecDeque<(Instant, Connection)>>);
 
 impl Kept {
     /// A connection to ask on. A shared one stays here as well.
     pub(super) fn take(&self) -> Option<Connection> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.lock();
         loop {
-            let connection = kept.pop()?;
+            let (since, connection) = kept.pop_back()?;
             match &connection.sender {
                 Sender::One(s) if !s.is_closed() => return Some(connection),
                 Sender::Two(s) if !s.is_closed() => {
@@ -171,7 +174,7 @@ impl Kept {
                         round_trip: connection.round_trip,
                         driver: Arc::clone(&connection.driver),
                     };
-                    kept.push(connection);
+                    kept.push_back((since, connection));
                     return Some(shared);
                 }
                 _ => {}
@@ -181,16 +184,25 @@ impl Kept {
 
     /// Keeps a connection whose answer is complete.
     pub(super) fn put(&self, connection: Connection) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.lock();
         if matches!(connection.sender, Sender::One(_)) || kept.is_empty() {
-            kept.push(connection);
+            kept.push_back((Instant::now(), connection));
+        }
+        if kept.len() > 1 && kept.front().is_some_and(|(since, _)| since.elapsed() > UNUSED_MAX) {
+            kept.pop_front();
         }
     }
 
     /// Stops sharing this connection: a question on it was given up, and the next one shall not inherit its fate.
     /// Questions still in flight on it go on.
     pub(super) fn forget(&self, connection: &Connection) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|k| !Arc::ptr_eq(&k.driver, &connection.driver));
+        if matches!(connection.sender, Sender::One(_)) {
+            return;
+        }
+        self.lock().retain(|(_, kept)| !Arc::ptr_eq(&kept.driver, &connection.driver));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Instant, Connection)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -47,8 +47,7 @@ impl Ledger {
     }
 
     /// Writes down a question that was not asked.
-    pub(super) fn shed(&mut self, due: Mono) {
-        let now = Mono::now();
+    pub(super) fn shed(&mut self, due: Mono, now: Mono) {
         self.push(timed(due, now, now, Outcome::Shed), None);
     }
 
@@ -109,6 +108,11 @@ impl Ledger {
             reasons: std::mem::take(&mut self.batch.reasons),
         }
     }
+}
+
+/// Would a question sent now say nothing of the moment it was due for?
+pub(super) fn is_too_late(due: Mono, now: Mono, timeout: Duration) -> bool {
+    timed(due, now, now, Outcome::Good).is_void(timeout)
 }
 
 /// Lag is rounded down and the rest up, so that `[sent, done]` of the sample holds the true moments (RULES 27).

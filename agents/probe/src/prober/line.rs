@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::AskedQuestion;
 use super::ask::ask;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, is_too_late};
 use super::limits::in_flight_max;
 use super::open::Opener;
 
@@ -56,10 +56,11 @@ impl Line {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Asks in a task of its own, or sheds.
-    pub(super) fn send(self: &Arc<Self>, due: Mono) {
-        if self.in_flight() >= self.in_flight_max {
-            self.ledger().shed(due);
+    /// Asks in a task of its own, or sheds: what is in flight is bounded, and after the prober itself stood still (its host
+    /// suspended, say) the system is not flooded with questions whose answers would be void.
+    pub(super) fn send(self: &Arc<Self>, due: Mono, now: Mono) {
+        if self.in_flight() >= self.in_flight_max || is_too_late(due, now, self.asked.question.timeout.get()) {
+            self.ledger().shed(due, now);
             return;
         }
         let flight = Flight::begin(Arc::clone(self));

@@ -164,7 +164,7 @@ impl Asker {
         for _ in 0..BURST_MAX {
             let pairs = self.schedules.iter_mut().zip(&self.lines);
             match pairs.min_by_key(|(schedule, _)| schedule.due()) {
-                Some((schedule, line)) if schedule.due() <= now => line.send(schedule.take()),
+                Some((schedule, line)) if schedule.due() <= now => line.send(schedule.take(), now),
                 _ => return false,
             }
         }
