@@ -1,9 +1,12 @@
 //! The faults on a host, one file each.
 
+mod confined;
 pub(crate) mod cpu_burn;
+pub(crate) mod cpu_limit;
 pub(crate) mod disk_fill;
 mod helped;
 pub(crate) mod memory_fill;
+pub(crate) mod memory_limit;
 pub(crate) mod process_kill;
 pub(crate) mod process_pause;
 pub(crate) mod system_process;

@@ -5,6 +5,7 @@
 //! - [`faults`] are the faults, one file each in `faults/`. A fault module never signals, spawns or writes by itself: it asks the
 //!   world, whose modules (`process`, `spawn`, `file`, `cgroup`) are the only ones that may. `clippy.toml` holds that line.
 
+mod cgroup;
 mod disk;
 mod guard;
 mod helper;
@@ -33,6 +34,8 @@ pub fn faults(world: &Arc<Host>) -> Table {
         .with(faults::process_kill::ProcessKill, world)
         .with(faults::process_pause::ProcessPause, world)
         .with(faults::cpu_burn::CpuBurn, world)
+        .with(faults::cpu_limit::CpuLimit, world)
+        .with(faults::memory_limit::MemoryLimit, world)
         .with(faults::memory_fill::MemoryFill, world)
         .with(faults::disk_fill::DiskFill, world)
         .with(faults::system_process::SystemProcessFault, world)

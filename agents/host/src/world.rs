@@ -7,6 +7,7 @@ use chaos_core::World;
 use chaos_core::event::SystemState;
 use chaos_core::secret::Secrets;
 
+use crate::cgroup::Cgroups;
 use crate::disk::Disk;
 use crate::guard;
 use crate::helper::{Helper, Helpers};
@@ -33,9 +34,15 @@ pub struct Host {
 impl Host {
     /// This host. `program` is this very executable: helpers are started from it, and `chaos` as the first word of a command means it.
     pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self::with_cgroups_from(program, "/proc")
+    }
+
+    /// As [`Host::new`], with the control groups found from another `/proc`: its `self/mountinfo` and `PID/cgroup`. For tests.
+    pub fn with_cgroups_from(program: impl Into<PathBuf>, proc: impl Into<PathBuf>) -> Self {
         let view = HostView {
             shared: Arc::new(Shared {
                 program: program.into(),
+                cgroups: Cgroups::at(proc),
                 settings: RwLock::new(Settings { ours: Vec::new(), logs: std::env::temp_dir() }),
             }),
         };
@@ -91,6 +98,7 @@ pub struct HostView {
 
 struct Shared {
     program: PathBuf,
+    cgroups: Cgroups,
     settings: RwLock<Settings>,
 }
 
@@ -112,6 +120,10 @@ impl HostView {
     #[must_use]
     pub fn program(&self) -> &Path {
         &self.shared.program
+    }
+
+    pub(crate) fn cgroups(&self) -> &Cgroups {
+        &self.shared.cgroups
     }
 
     pub(crate) fn logs(&self) -> PathBuf {

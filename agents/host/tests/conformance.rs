@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use chaos_core::conformance::{Scene, check};
 use chaos_host::{Host, faults};
+use scenes::cgroups::{FakeCgroups, RealGroup};
 use scenes::{Started, children, path_target, process_target, state, target, wait_for};
 use serde_json::json;
 
 #[tokio::test]
 async fn every_fault_of_the_table_keeps_the_contract() {
-    let host = Arc::new(Host::new(scenes::HELPER));
+    let fake = fake_cgroups();
+    let host = Arc::new(Host::with_cgroups_from(scenes::HELPER, fake.proc()));
     for fault in faults(&host).iter() {
         let Some(stage) = scene_for(fault.kind()) else {
             panic!("{} has no scene in this test: every fault of the table is checked", fault.kind());
@@ -20,11 +22,45 @@ async fn every_fault_of_the_table_keeps_the_contract() {
     }
 }
 
+/// The same faults on control groups of this host's own kernel, whatever their version.
+#[tokio::test]
+async fn faults_on_control_groups_keep_the_contract_on_this_kernel() {
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    for (kind, controller, spec, file) in [
+        ("cpu.limit", "cpu", json!({"cores": 0.1}), ["cpu.cfs_quota_us", "cpu.max"]),
+        ("memory.limit", "memory", json!({"size": "64 MiB"}), ["memory.limit_in_bytes", "memory.max"]),
+        ("process.pause", "freezer", json!({}), ["freezer.state", "cgroup.freeze"]),
+        ("process.pause", "", json!({}), ["cgroup.freeze", "cgroup.freeze"]),
+    ] {
+        let fault = table.get(kind).expect("the fault");
+        let scene = || {
+            let group = RealGroup::new(controller)?;
+            let file = file.iter().map(|f| group.folder().join(f)).find(|f| f.exists())?;
+            let started = group.started("sleep 600 & wait");
+            wait_for("its child", || children(started.pid()).len() == 1);
+            Some(Scene {
+                target: process_target(started.id(), true),
+                spec: spec.clone(),
+                look: Box::new(move || std::fs::read_to_string(&file).unwrap_or_default()),
+                keep: Box::new((started, group)),
+            })
+        };
+        if scene().is_none() {
+            scenes::not_covered(kind, &format!("no control group of `{controller}` can be made here"));
+            continue;
+        }
+        check(fault, &|| scene().expect("as before")).await;
+    }
+}
+
 fn scene_for(kind: &str) -> Option<fn() -> Scene> {
     Some(match kind {
         "process.kill" => a_process_to_kill,
         "process.pause" => a_tree_to_pause,
         "cpu.burn" => a_process_to_burn_beside,
+        "cpu.limit" => a_group_of_the_second_version_to_limit_cpu,
+        "memory.limit" => a_group_of_the_second_version_to_limit_memory,
         "memory.fill" => memory_to_fill,
         "disk.fill" => a_disk_to_fill,
         "system.process" => a_process_to_start,
@@ -107,5 +143,33 @@ fn a_disk_to_fill() -> Scene {
             format!("{names} files, {} helpers", scenes::helpers("hold-file").len())
         }),
         keep: Box::new(disk),
+    }
+}
+
+/// One fake hierarchy of the second version for the whole test process: the kernel here need not have one.
+fn fake_cgroups() -> &'static FakeCgroups {
+    static FAKE: std::sync::OnceLock<FakeCgroups> = std::sync::OnceLock::new();
+    FAKE.get_or_init(FakeCgroups::new)
+}
+
+fn a_group_of_the_second_version_to_limit_cpu() -> Scene {
+    a_group_of_the_second_version("cpu.max", json!({"cores": 0.5}))
+}
+
+fn a_group_of_the_second_version_to_limit_memory() -> Scene {
+    a_group_of_the_second_version("memory.max", json!({"size": "64 MiB"}))
+}
+
+fn a_group_of_the_second_version(file: &'static str, spec: serde_json::Value) -> Scene {
+    let started = Started::shell("sleep 600 & wait");
+    let pid = started.pid();
+    wait_for("its child", || children(pid).len() == 1);
+    let family: Vec<i32> = std::iter::once(pid).chain(children(pid)).collect();
+    let group = fake_cgroups().group(&family);
+    Scene {
+        target: process_target(started.id(), true),
+        spec,
+        look: Box::new(move || std::fs::read_to_string(group.join(file)).expect("the group's file").trim().to_owned()),
+        keep: Box::new(started),
     }
 }

@@ -1,8 +1,11 @@
 //! `process.pause`: the gray failure. The process is there, its sockets accept, and nothing answers.
 
+mod freezer;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chaos_core::World;
 use chaos_core::fault::{
     Armed, Class, Fault, FaultError, InjectionId, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
     SecondNet,
@@ -15,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::{hold, is_still, look, not_signalled};
+use crate::cgroup::Group;
 use crate::process::{Kin, Snapshot, name_of};
 use crate::world::{Host, HostView};
 
@@ -41,12 +45,20 @@ pub(crate) enum Undo {
         /// The processes.
         kin: Kin,
     },
+    /// By the freezer of a control group that holds nobody else (RULES 4).
+    #[serde(rename = "1-freezer")]
+    Freezer {
+        /// The processes.
+        kin: Kin,
+        /// Their group.
+        group: Group,
+    },
 }
 
 impl Undo {
     fn kin(&self) -> &Kin {
         match self {
-            Self::Signal { kin } => kin,
+            Self::Signal { kin } | Self::Freezer { kin, .. } => kin,
         }
     }
 }
@@ -60,10 +72,11 @@ impl Fault for ProcessPause {
     fn profile(&self) -> Profile {
         Profile {
             summary: "freezes a process: it exists, accepts connections, and never answers",
-            about: "SIGSTOP, sent through a pidfd to the process, and to its children where the target means its tree, until two looks \
-                find nobody running. It cannot be caught or ignored. The kernel goes on accepting connections into the listen queue, so \
+            about: "Where the target and its tree have a control group to themselves, its freezer stops them all at the same moment. Else \
+                SIGSTOP is sent through pidfds to the process, and to its children where the target means its tree, until two looks find nobody running. \
+                Neither can be caught or ignored. The kernel goes on accepting connections into the listen queue, so \
                 clients wait instead of being refused, and a health check that only connects sees nothing.\n\n\
-                Taken back by SIGCONT, only where the process is still stopped and is still the same one. A process that is already \
+                Taken back by thawing the group, or by SIGCONT, only where the process is still stopped and is still the same one. A process that is already \
                 stopped is refused: nobody could tell afterwards who stopped it.",
             example: "inject: process.pause\ninto: replicas\npick: 1\nfor: 30s",
             takes: &["processes"],
@@ -92,37 +105,25 @@ impl Fault for ProcessPause {
             }
         }
         let claims: Vec<String> = kin.claims().collect();
-        let mut prepared = Prepared::new(Undo::Signal { kin });
+        let undo = match freezer::own_group(&kin, view)? {
+            Some(group) => Undo::Freezer { kin, group },
+            None => Undo::Signal { kin },
+        };
+        let mut prepared = Prepared::new(undo);
         prepared.claims = claims;
         Ok(prepared)
     }
 
     async fn inject(&self, armed: Armed<Undo>, world: &Host) -> Result<Observed, FaultError> {
+        let stopped = match armed.undo() {
+            Undo::Signal { kin } => stop(&armed, kin, world).await?,
+            Undo::Freezer { kin, group } => freezer::freeze(&armed, kin, group, world).await?,
+        };
         let kin = armed.undo().kin();
-        let mut stopped = BTreeSet::new();
-        // Children may be born while their parents are being stopped: look again until a look finds nobody new.
-        loop {
-            let snapshot = look()?;
-            let new: Vec<ProcessId> =
-                kin.harmable(&snapshot, chaos_core::World::view(world)).into_iter().filter(|id| !stopped.contains(id)).collect();
-            if new.is_empty() {
-                break;
-            }
-            for id in new {
-                if armed.cancelled() {
-                    return Err(FaultError::cancelled());
-                }
-                if let Some(held) = hold(id)? {
-                    held.signal(Signal::STOP).map_err(|e| not_signalled("SIGSTOP", id, e))?;
-                }
-                stopped.insert(id);
-            }
-            until(|| all_stopped(&stopped)).await?;
-        }
         if look()?.alive(kin.root).is_none() {
             return Err(FaultError::gone(format!("process {} ended while it was being stopped", kin.root.pid)));
         }
-        Ok(Observed::note(match stopped.len() {
+        Ok(Observed::note(match stopped {
             1 => "stopped 1 process".into(),
             n => format!("stopped {n} processes"),
         }))
@@ -131,35 +132,27 @@ impl Fault for ProcessPause {
     async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
         let kin = undo.kin();
         let snapshot = look()?;
-        if snapshot.alive(kin.root).is_none() && stopped_among(kin, &snapshot).is_empty() {
+        if let Undo::Freezer { group, .. } = undo {
+            return freezer::inspect(kin, group, &snapshot);
+        }
+        let stopped = stopped_among(kin, &snapshot).len();
+        if snapshot.alive(kin.root).is_none() && stopped == 0 {
             return Ok(Presence::none().finding(format!("process {} has ended", kin.root.pid)));
         }
         let living = kin.living(&snapshot).len();
-        Ok(match stopped_among(kin, &snapshot).len() {
+        Ok(match stopped {
             0 => Presence::none(),
             n if n == living => Presence::whole(),
             n => Presence::partial(format!("{n} of {living} processes are stopped")),
         })
     }
 
-    async fn revert(&self, undo: &Undo, _: &Host) -> Result<Reverted, FaultError> {
-        let kin = undo.kin();
-        let mut continued = BTreeSet::new();
-        loop {
-            let snapshot = look()?;
-            let stopped = stopped_among(kin, &snapshot);
-            if stopped.is_empty() {
-                break;
-            }
-            for id in &stopped {
-                if let Some(held) = hold(*id)? {
-                    held.signal(Signal::CONT).map_err(|e| not_signalled("SIGCONT", *id, e))?;
-                }
-                continued.insert(*id);
-            }
-            until(|| Ok(!stopped.iter().any(|id| is_stopping(*id)))).await?;
-        }
-        Ok(match continued.len() {
+    async fn revert(&self, undo: &Undo, world: &Host) -> Result<Reverted, FaultError> {
+        let going_on = match undo {
+            Undo::Signal { kin } => go_on(kin).await?,
+            Undo::Freezer { kin, group } => freezer::thaw(kin, group, world).await?,
+        };
+        Ok(match going_on {
             0 => Reverted::default(),
             1 => Reverted::note("1 process goes on"),
             n => Reverted::note(format!("{n} processes go on")),
@@ -167,8 +160,52 @@ impl Fault for ProcessPause {
     }
 
     fn explain(&self, undo: &Undo) -> Vec<String> {
-        let kin = undo.kin();
+        let kin = match undo {
+            Undo::Signal { kin } => kin,
+            Undo::Freezer { group, .. } => return freezer::explain(group),
+        };
         kin.members.iter().rev().map(|id| format!("{} && kill -CONT {}", is_still(*id), id.pid)).collect()
+    }
+}
+
+/// Stops the kin by signals; how many there were.
+async fn stop(armed: &Armed<Undo>, kin: &Kin, world: &Host) -> Result<usize, FaultError> {
+    let mut stopped = BTreeSet::new();
+    // Children may be born while their parents are being stopped: look again until a look finds nobody new.
+    loop {
+        let harmable = kin.harmable(&look()?, world.view());
+        let new: Vec<ProcessId> = harmable.into_iter().filter(|id| !stopped.contains(id)).collect();
+        if new.is_empty() {
+            return Ok(stopped.len());
+        }
+        for id in new {
+            if armed.cancelled() {
+                return Err(FaultError::cancelled());
+            }
+            if let Some(held) = hold(id)? {
+                held.signal(Signal::STOP).map_err(|e| not_signalled("SIGSTOP", id, e))?;
+            }
+            stopped.insert(id);
+        }
+        until(|| all_stopped(&stopped)).await?;
+    }
+}
+
+/// Lets the kin go on; how many stood still.
+async fn go_on(kin: &Kin) -> Result<usize, FaultError> {
+    let mut continued = BTreeSet::new();
+    loop {
+        let stopped = stopped_among(kin, &look()?);
+        if stopped.is_empty() {
+            return Ok(continued.len());
+        }
+        for id in &stopped {
+            if let Some(held) = hold(*id)? {
+                held.signal(Signal::CONT).map_err(|e| not_signalled("SIGCONT", *id, e))?;
+            }
+            continued.insert(*id);
+        }
+        until(|| Ok(!stopped.iter().any(|id| is_stopping(*id)))).await?;
     }
 }
 

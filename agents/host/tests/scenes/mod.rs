@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its share")]
 #![allow(clippy::disallowed_methods, reason = "tests make and look at the world by their own means")]
 
+pub(crate) mod cgroups;
+
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
