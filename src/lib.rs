@@ -7,7 +7,7 @@
 //! Start at [`cli`], the composition root and the only place that names concrete worlds.
 
 pub mod cli;
-pub mod judge;
 pub mod experiment;
+pub mod judge;
 pub mod plan;
 pub mod reference;

@@ -89,7 +89,7 @@ impl Builder<'_> {
         let system = self.system();
         let hypotheses = self.hypotheses();
         let targets = self.targets();
-        if self.names.hypotheses.is_empty() {
+        if self.names.hypotheses.is_empty() && !self.problems.incomplete {
             let hint = "say what healthy means: `steady_state: {users are served: {probe: http, …}}`";
             self.problems.error(walk::start(root), "missing-key", "`steady_state` is missing", hint.to_owned());
         }

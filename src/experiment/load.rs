@@ -208,13 +208,13 @@ impl Reading {
         let decoded = walk::decode(&mut self.problems, uses, &schema, None).unwrap_or_default();
         let decoded: Vec<Option<file::Use>> = serde_json::from_value(decoded).unwrap_or_default();
         for (node, written) in uses.items().iter().zip(decoded) {
-            if let Some((part, with)) = written.and_then(|written| Some((written.part?, written.with.unwrap_or_default()))) {
-                self.part(node, &folder.join(part), &with, options);
-            }
+            let written = written.and_then(|written| Some((written.part?, written.with.unwrap_or_default())));
+            let read = written.and_then(|(part, with)| self.part(node, &folder.join(part), &with, options));
+            self.problems.incomplete |= read.is_none();
         }
     }
 
-    fn part(&mut self, node: &Node, path: &Path, with: &BTreeMap<String, String>, options: &LoadOptions<'_>) {
+    fn part(&mut self, node: &Node, path: &Path, with: &BTreeMap<String, String>, options: &LoadOptions<'_>) -> Option<()> {
         let place = node.get("part").map_or(node.place, |part| part.place);
         let before = self.problems.list.len();
         let Some(mut root) = self.tree(path) else {
@@ -223,10 +223,10 @@ impl Reading {
                 self.problems.list.truncate(before);
                 self.problems.error(place, "file", format!("the part {}", refused.message), refused.hint);
             }
-            return;
+            return None;
         };
         if !self.is_kind(&root, "part") {
-            return;
+            return None;
         }
         let folder = folder_of(path);
         let mut parameters = Parameters::built_in(options.run_id, &folder);
@@ -242,6 +242,7 @@ impl Reading {
         parameters.put_in(&mut self.problems, &mut root);
         self.warn_of_unused(&root, &parameters);
         self.files.push(root);
+        Some(())
     }
 }
 

@@ -10,6 +10,8 @@ pub(super) struct Problems {
     pub(super) list: Vec<Diagnostic>,
     /// Values that are not what was meant: one error has been told, and nothing more is to be said about them.
     spoilt: Vec<Place>,
+    /// A part could not be read: what is not found may well stand there.
+    pub(super) incomplete: bool,
 }
 
 impl Problems {
@@ -27,7 +29,9 @@ impl Problems {
     }
 
     fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: Option<String>) {
-        if self.spoilt.iter().any(|spoilt| spoilt.file == place.file && spoilt.offset == place.offset) {
+        if self.spoilt.iter().any(|spoilt| spoilt.file == place.file && spoilt.offset == place.offset)
+            || (self.incomplete && code == "unknown-name")
+        {
             return;
         }
         if let Some(source) = self.sources.get(place.file as usize) {

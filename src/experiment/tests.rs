@@ -1,6 +1,7 @@
 mod corpus;
 mod hostile;
 mod messages;
+mod outside;
 mod vocabulary;
 
 use std::collections::BTreeMap;

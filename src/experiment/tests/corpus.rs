@@ -30,7 +30,7 @@ fn with_secrets(folder: &str) -> tempfile::TempDir {
 }
 
 /// Errors that only say that a word belongs to a platform which does not exist yet.
-const LATER: [&str; 5] = ["unknown-fault", "unknown-probe", "unknown-target-kind", "unknown-place-kind", "later-word"];
+pub(super) const LATER: [&str; 5] = ["unknown-fault", "unknown-probe", "unknown-target-kind", "unknown-place-kind", "later-word"];
 
 #[test]
 fn the_fourteen_experiments_are_refused_only_for_words_of_later_platforms() {
