@@ -33,7 +33,7 @@ pub mod window;
 pub mod wording;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use exit::{Facts, Headline};
 pub use gate::{Gate, gate};

@@ -11,3 +11,4 @@ pub mod experiment;
 pub mod judge;
 pub mod plan;
 pub mod reference;
+pub mod report;

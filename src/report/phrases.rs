@@ -1,0 +1,182 @@
+//! Sentences that several formats share.
+
+use chaos_core::fault::{Grade, Reversibility};
+
+use crate::judge::exit::Headline;
+use crate::judge::recovery::Merit;
+use crate::judge::verdict::{ClockVerdict, HypothesisVerdict, InjectionVerdict, State, Summary, Verdict};
+use crate::judge::wording::{count, length, plural, share};
+use crate::judge::{Record, judge};
+
+/// A sign before a line: meaning survives without colour.
+pub(super) const fn sign(state: State) -> &'static str {
+    match state {
+        State::Upheld => "✓",
+        State::Refuted => "✗",
+        State::Inconclusive => "?",
+        State::Observed => "·",
+    }
+}
+
+/// How good a headline is, as a state.
+pub(super) const fn headline_state(headline: Headline) -> State {
+    match headline {
+        Headline::Upheld => State::Upheld,
+        Headline::Refuted | Headline::Residue | Headline::Defect => State::Refuted,
+        _ => State::Inconclusive,
+    }
+}
+
+/// What a grade promises.
+pub(super) const fn grade(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Bound => "bound: gone when its executor dies",
+        Grade::Leased => "leased: its executor takes it back alone",
+        Grade::Recorded => "recorded: its undo waits on disk",
+    }
+}
+
+/// Can it be taken back?
+pub(super) const fn reversibility(reversibility: Reversibility) -> &'static str {
+    match reversibility {
+        Reversibility::Exact => "exact",
+        Reversibility::WithLoss => "with loss",
+        Reversibility::Irreversible => "irreversible",
+    }
+}
+
+/// When a fault was in force, or why it was not.
+pub(super) fn in_force(i: &InjectionVerdict) -> String {
+    if let Some(why) = &i.failure {
+        return format!("not injected: {why}");
+    }
+    let Some(effective) = i.effective else {
+        return match i.asked {
+            Some(_) => "never in force".into(),
+            None => "not reached".into(),
+        };
+    };
+    if i.reversibility == Reversibility::Irreversible {
+        return format!("done at {effective}; cannot be taken back");
+    }
+    let held: f64 = i.in_force.iter().map(|r| r.to.0 - r.from.0).sum();
+    let mut text = format!("in force for {} from {effective}", length(held));
+    if i.in_force.len() > 1 {
+        text.push_str(", with gaps");
+    }
+    if i.idle {
+        text.push_str("; nothing met it");
+    }
+    text
+}
+
+/// How it was taken back.
+pub(super) fn taken_back(i: &InjectionVerdict) -> String {
+    match (&i.revert_asked, i.reverted, &i.residue) {
+        (_, _, Some(left)) => format!("still there: {left}"),
+        (Some((asked, why)), Some(done), _) => {
+            format!("taken back at {done}, in {} ({why}); inspected: nothing left", length(done.0 - asked.0))
+        }
+        (None, Some(done), _) => format!("taken back at {done}; inspected: nothing left"),
+        _ if i.effective.is_none() => "nothing to take back".into(),
+        _ if i.reversibility == Reversibility::Irreversible => "irreversible; its recovery was observed".into(),
+        _ => "no revert is on record".into(),
+    }
+}
+
+/// A recovery clock in one sentence.
+pub(super) fn recovery(clock: &ClockVerdict) -> String {
+    let time = clock.recovery.map(|r| r.words()).unwrap_or_default();
+    let relapse = match clock.relapses {
+        0 => String::new(),
+        n => format!("; {} failed again later", plural(n, "request")),
+    };
+    match clock.merit {
+        Merit::Unaffected => "users never noticed".into(),
+        Merit::ByItself => format!("recovered by itself in {time}{relapse}"),
+        Merit::AfterRevert => {
+            let after = clock.after_revert.map(|r| format!("{} after the revert, ", r.words())).unwrap_or_default();
+            format!("well only after the fault was taken back: {after}{time} after its effect")
+        }
+        Merit::NotRecovered => {
+            format!("not recovered when observation ended, after {}", clock.more_than.map(|s| s.to_string()).unwrap_or_default())
+        }
+        Merit::Unknown => "no samples after the effect".into(),
+    }
+}
+
+/// What users went through, in one sentence; none: nothing failed.
+pub(super) fn outage(h: &HypothesisVerdict) -> Option<String> {
+    let o = &h.outages;
+    if o.failed == 0 {
+        return None;
+    }
+    let requests = plural(o.failed, "request");
+    if o.rows == 1 {
+        return Some(format!("{requests} failed in a row, over {}", o.longest.words()));
+    }
+    Some(format!("{requests} failed: {} of all between the first and the last of them", share(o.share)))
+}
+
+/// Some samples in one line.
+pub(super) fn summary(s: &Summary) -> String {
+    let beyond = "beyond the timeout".to_owned();
+    let p99 = s.p99.map_or(beyond, |p| p.to_string());
+    format!("{} of {} good, p99 {p99}", share(s.success), count(s.samples))
+}
+
+/// What the reader must know beside the verdict.
+pub(super) fn remarks(record: &Record, verdict: &Verdict) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    if let Some((_, _, missed)) = &record.gate {
+        all.extend(missed.iter().cloned());
+    }
+    for (_, by, because) in &record.aborted {
+        all.push(format!("Ended early ({by:?}): {because}").replace("StopCondition", "stop condition"));
+    }
+    for (at, target, finding) in &record.changes {
+        let when = length(record.since(*at).as_secs_f64());
+        all.push(format!("At {when}, not by any fault of ours: {}: {finding}", target.label));
+    }
+    for (_, message) in &record.executor_lost {
+        all.push(format!("The executor was lost: {message}"));
+    }
+    for h in verdict.hypotheses.iter().filter(|h| h.void > 0) {
+        all.push(format!("{}: {} say nothing, because the prober itself was late", h.name, plural(h.void, "sample")));
+    }
+    all.extend(
+        record
+            .plan
+            .iter()
+            .flat_map(|p| p.not_drawn.iter())
+            .map(|step| format!("{step} was not drawn (`probability`); its time passed all the same")),
+    );
+    all.extend(record.notes.iter().map(|(_, text)| text.clone()));
+    all.extend(record.damage.iter().map(|d| format!("The record is damaged: {d}")));
+    all.extend(judged_again(record, verdict));
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|text| seen.insert(text.clone()));
+    all
+}
+
+/// A verdict as judged then stands for ever; what this version would say otherwise is shown beside it (RULES 34).
+fn judged_again(record: &Record, verdict: &Verdict) -> Option<String> {
+    record.judged.as_ref()?;
+    let now = judge(record);
+    let differs = now
+        .hypotheses
+        .iter()
+        .zip(&verdict.hypotheses)
+        .filter(|(now, then)| now.state != then.state)
+        .map(|(now, _)| format!("\"{}\" {}", now.name, now.state.word()))
+        .collect::<Vec<_>>();
+    if now.headline == verdict.headline && differs.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "Judged again by this version, the run would be {}{}{}; the verdict of then stands.",
+        now.headline.words(),
+        if differs.is_empty() { "" } else { ": " },
+        differs.join(", ")
+    ))
+}

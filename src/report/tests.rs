@@ -1,0 +1,154 @@
+//! Every format of a few runs, as snapshots.
+
+use chaos_core::event::What;
+use chaos_core::experiment::Experiment;
+use chaos_core::sample::{Asked, Outcome};
+use serde_json::json;
+
+use super::{Live, Style, json, junit, markdown, terminal};
+use crate::judge::tests::staged::{Staged, ranking, third_fails, well};
+use crate::judge::{Record, Verdict, judge};
+
+fn experiment() -> Experiment {
+    ranking(json!({
+        "during": [{"metric": "success", "must": ">= 90%"}, {"metric": "p95", "must": "<= 80ms"}],
+        "recovery": {"within": "4s", "hold": "3s"},
+        "health": {"question": {"every": "100ms"}, "false_ready": "<= 4s"},
+    }))
+}
+
+/// A third of the requests fails from the freeze until `until`; health notices after 2 s where it is `deep`.
+fn frozen(until: f64, deep: bool) -> Record {
+    let mut staged = Staged::frozen(experiment(), third_fails(5.0, until));
+    staged.samples(Asked::Health, 0.1, 25.0, move |_, due| match due {
+        7.0..15.2 if deep => (2, Outcome::Bad(0)),
+        _ => (2, Outcome::Good),
+    });
+    staged.record()
+}
+
+fn residue() -> Record {
+    let mut staged = Staged::frozen(experiment(), well);
+    staged.say(16.0, What::Residue { slot: "0.0.0".into(), finding: "pid 4711 <is> still stopped & \"waits\"; kill -CONT 4711".into() });
+    staged.record()
+}
+
+fn runs() -> [(&'static str, Record, Verdict); 3] {
+    [("upheld", frozen(7.6, true)), ("refuted", frozen(15.0, false)), ("residue", residue())].map(|(name, record)| {
+        let verdict = judge(&record);
+        (name, record, verdict)
+    })
+}
+
+#[test]
+fn terminal_screens() {
+    for (name, record, verdict) in runs() {
+        let screen = terminal(&record, &verdict, Style::default());
+        let widest = screen.lines().map(|l| l.chars().count()).max();
+        assert!(widest <= Some(80), "{widest:?} columns:\n{screen}");
+        insta::assert_snapshot!(format!("terminal_{name}"), screen);
+    }
+}
+
+#[test]
+fn colour_adds_nothing_but_colour() {
+    for (_, record, verdict) in runs() {
+        let style = Style { colour: true, ..Style::default() };
+        let painted = terminal(&record, &verdict, style);
+        assert!(painted.contains('\x1b'));
+        let stripped = anstream::adapter::strip_str(&painted).to_string();
+        assert_eq!(stripped, terminal(&record, &verdict, Style::default()));
+    }
+}
+
+#[test]
+fn junit_documents() {
+    for (name, record, verdict) in runs() {
+        insta::assert_snapshot!(format!("junit_{name}"), junit(&record, &verdict));
+    }
+}
+
+#[test]
+fn markdown_summaries() {
+    for (name, record, verdict) in runs() {
+        insta::assert_snapshot!(format!("markdown_{name}"), markdown(&record, &verdict));
+    }
+}
+
+#[test]
+fn json_holds_the_verdict_and_the_facts() {
+    let (_, record, verdict) = runs().into_iter().nth(1).unwrap();
+    let text = json(&record, &verdict);
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["exit"], 1);
+    let back: Verdict = serde_json::from_value(document["verdict"].clone()).unwrap();
+    assert_eq!(back, verdict);
+    insta::assert_snapshot!("json_refuted", serde_json::to_string_pretty(&document["verdict"]).unwrap());
+}
+
+#[test]
+fn rule_34_a_verdict_of_then_stands_and_a_difference_is_shown() {
+    let mut staged = Staged::frozen(experiment(), third_fails(5.0, 15.0));
+    let mut then = judge(&frozen(15.0, false));
+    then.headline = crate::judge::Headline::Upheld;
+    then.exit = 0;
+    staged.say(25.0, What::Judged(serde_json::to_value(&then).unwrap()));
+    let record = staged.record();
+    let screen = terminal(&record, &then, Style::default());
+    assert!(screen.contains("UPHELD"), "{screen}");
+    assert!(screen.contains("the run would be refuted"), "{screen}");
+}
+
+#[test]
+fn rule_36_text_from_outside_cannot_become_markup_or_move_a_cursor() {
+    let evil = "<script>alert(1)</script>\u{1b}[2J]]>&\"'|`x`\u{0}";
+    let mut experiment = experiment();
+    experiment.title = evil.into();
+    experiment.hypotheses[0].name = evil.into();
+    let mut staged = Staged::frozen(experiment, third_fails(5.0, 15.0));
+    staged.planned[0].fault = evil.into();
+    staged.say(6.0, What::Note(evil.into()));
+    let record = staged.record();
+    let verdict = judge(&record);
+    let xml = junit(&record, &verdict);
+    assert!(!xml.contains("<script") && !xml.contains('\u{1b}') && !xml.contains('\u{0}'));
+    let md = markdown(&record, &verdict);
+    assert!(!md.contains("<script"), "{md}");
+    assert!(!terminal(&record, &verdict, Style::default()).contains('\u{1b}'));
+    let page = super::html(&record, &verdict);
+    assert!(!page.contains("<script>alert"));
+}
+
+fn shown(redraw: bool) -> String {
+    let mut out = Vec::new();
+    let style = Style { colour: false, width: 80 };
+    let mut live = Live::new(&mut out, style, redraw);
+    let mut staged = Staged::frozen(experiment(), third_fails(5.0, 7.6));
+    staged.say(25.0, What::Note("a \x1b[2J note".into()));
+    for event in staged.events() {
+        live.event(&event);
+    }
+    live.finish();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn off_a_terminal_each_thing_that_happens_is_a_plain_line() {
+    let log = shown(false);
+    assert!(!log.contains('\x1b'), "no cursor is moved in a log");
+    insta::assert_snapshot!("live_log", log);
+}
+
+#[test]
+fn on_a_terminal_the_display_is_drawn_in_place_and_wiped_at_the_end() {
+    let screen = shown(true);
+    let frames: Vec<&str> = screen.split("\x1b[J").collect();
+    assert!(frames.len() > 100, "drawn some ten times a second");
+    assert!(screen.ends_with("\x1b[J"), "wiped at the end");
+    let during = frames.iter().find(|f| f.contains("7s left") && f.contains('✗')).expect("a frame three seconds into the fault");
+    for line in during.lines() {
+        assert!(line.chars().count() <= 81, "{line}");
+    }
+    let frame = during.split("\x1b[").next().unwrap_or_default();
+    insta::assert_snapshot!("live_frame", frame);
+}
