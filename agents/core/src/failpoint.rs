@@ -5,6 +5,7 @@
 //!
 //! | point | the executor has |
 //! |---|---|
+//! | `prepared` | read the world, and written nothing |
 //! | `after-intend` | the undo on disk, nothing else |
 //! | `staged` | its own objects made, no effect |
 //! | `mid-inject` | begun to inject: the fault asked whether it is cancelled |
@@ -12,6 +13,8 @@
 //! | `mid-revert` | been asked to take it back, and not begun |
 //! | `before-done` | taken it back, and not yet written that down |
 
+/// Nothing on disk yet.
+pub const PREPARED: &str = "prepared";
 /// Undo on disk.
 pub const AFTER_INTEND: &str = "after-intend";
 /// Own objects made.
@@ -26,7 +29,7 @@ pub const MID_REVERT: &str = "mid-revert";
 pub const BEFORE_DONE: &str = "before-done";
 
 /// Every point, in the order in which an injection passes them.
-pub const ALL: [&str; 6] = [AFTER_INTEND, STAGED, MID_INJECT, INJECTED, MID_REVERT, BEFORE_DONE];
+pub const ALL: [&str; 7] = [PREPARED, AFTER_INTEND, STAGED, MID_INJECT, INJECTED, MID_REVERT, BEFORE_DONE];
 
 /// Holds the calling thread here if a test asks for it.
 #[cfg(not(debug_assertions))]

@@ -165,6 +165,7 @@ impl Injection {
     async fn begin(&mut self) -> Result<(Standing, Armed<UndoJson>), FaultError> {
         self.may_begin()?;
         let (prepared, claims) = self.prepare().await?;
+        failpoint::pass(failpoint::PREPARED, &self.order.slot).await;
         self.may_begin()?;
         let reversibility = self.fault.fault()?.reversibility(&self.order.spec);
         let deadline = self.order.deadline;

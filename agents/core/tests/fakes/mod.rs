@@ -1,0 +1,197 @@
+//! Faults whose effect is a file, and which misbehave as they are told: every ordering can be had from them.
+#![allow(dead_code, unreachable_pub, reason = "each test uses some of them")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaos_core::fault::{
+    Armed, Class, Fault, FaultError, InjectionId, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
+    SecondNet,
+};
+use chaos_core::target::Target;
+use chaos_core::{Table, World};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// A folder is the whole world.
+pub struct Folder(());
+
+impl World for Folder {
+    type View = ();
+
+    fn view(&self) -> &() {
+        &self.0
+    }
+}
+
+/// All fakes, the mutants among them.
+pub fn table() -> Arc<Table> {
+    let world = Arc::new(Folder(()));
+    Arc::new(
+        Table::new()
+            .with(FileFault::<0>, &world)
+            .with(FileFault::<1>, &world)
+            .with(FileFault::<2>, &world)
+            .with(FileFault::<3>, &world)
+            .with(FileFault::<4>, &world),
+    )
+}
+
+/// Honest: `fake.file`.
+pub const FILE: &str = "fake.file";
+/// A mutant: its revert does nothing, and its inspection lies about it.
+pub const IDLE_REVERT: &str = "mutant.idle_revert";
+/// A mutant: the effect is had while preparing, before any intent.
+pub const HASTY: &str = "mutant.hasty";
+/// Honest, of a later class.
+pub const API: &str = "fake.api";
+/// The system's own.
+pub const SYSTEM: &str = "system.process";
+
+/// What a fake is told.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Spec {
+    /// The file that is its effect.
+    pub path: PathBuf,
+    /// Steps of inject.
+    pub steps: u64,
+    /// How long each takes.
+    pub step_ms: u64,
+    /// Goes on whether cancelled or not, as a request sent to a server does.
+    pub deaf: bool,
+    /// Inject fails, after its effect.
+    pub fails: bool,
+    /// So many attempts to revert fail.
+    pub revert_fails: u64,
+    /// How long a revert takes.
+    pub revert_ms: u64,
+    /// What it claims.
+    pub claims: Vec<String>,
+    /// Of a process of the system: where it runs.
+    pub folder: PathBuf,
+}
+
+/// What a fake needs to be taken back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Undo {
+    spec: Spec,
+}
+
+pub struct FileFault<const WHICH: usize>;
+
+impl<const WHICH: usize> Fault for FileFault<WHICH> {
+    type World = Folder;
+    type Spec = Spec;
+    type Undo = Undo;
+    const KIND: &'static str = [FILE, IDLE_REVERT, HASTY, API, SYSTEM][WHICH];
+
+    fn profile(&self) -> Profile {
+        Profile {
+            summary: "makes a file",
+            about: "",
+            example: "",
+            takes: &[],
+            facets: &[],
+            privileges: "none",
+            reach: Reach::Target,
+            reversibility: Reversibility::Exact,
+            persistence: Persistence::Durable,
+            latent: false,
+            second_net: SecondNet::None,
+            settle: Duration::ZERO,
+            revert_budget: Duration::from_millis(100),
+            rampable: &[],
+            class: [Class::File, Class::File, Class::File, Class::Api, Class::System][WHICH],
+            internal: false,
+        }
+    }
+
+    async fn prepare(&self, spec: &Spec, _: &Target, _: &InjectionId, (): &()) -> Result<Prepared<Undo>, FaultError> {
+        let mut spec = spec.clone();
+        if Self::KIND == SYSTEM {
+            spec.path = spec.folder.join("system");
+        }
+        if Self::KIND == HASTY {
+            effect(&spec)?;
+        }
+        let claims = spec.claims.clone();
+        let mut prepared = Prepared::new(Undo { spec });
+        prepared.claims = claims;
+        Ok(prepared)
+    }
+
+    async fn stage(&self, armed: &Armed<Undo>, _: &Folder) -> Result<(), FaultError> {
+        log(&armed.undo().spec, "stage")
+    }
+
+    async fn inject(&self, armed: Armed<Undo>, _: &Folder) -> Result<Observed, FaultError> {
+        let spec = &armed.undo().spec;
+        log(spec, "inject")?;
+        for _ in 0..spec.steps {
+            if armed.cancelled() && !spec.deaf {
+                return Err(FaultError::cancelled());
+            }
+            std::thread::sleep(Duration::from_millis(spec.step_ms));
+        }
+        effect(spec)?;
+        log(spec, "effect")?;
+        if spec.fails {
+            return Err(FaultError::new("it broke half-way"));
+        }
+        Ok(Observed::note("the file stands"))
+    }
+
+    async fn adjust(&self, spec: &Spec, undo: &Undo, _: &Folder) -> Result<(), FaultError> {
+        log(&undo.spec, &format!("adjust {}", spec.steps))
+    }
+
+    async fn inspect(&self, undo: &Undo, (): &()) -> Result<Presence, FaultError> {
+        let there = undo.spec.path.exists() && Self::KIND != IDLE_REVERT;
+        Ok(if there { Presence::whole() } else { Presence::none() })
+    }
+
+    async fn revert(&self, undo: &Undo, _: &Folder) -> Result<Reverted, FaultError> {
+        log(&undo.spec, "revert")?;
+        std::thread::sleep(Duration::from_millis(undo.spec.revert_ms));
+        let attempts = read_log(&undo.spec.path).iter().filter(|l| *l == "revert").count() as u64;
+        if attempts <= undo.spec.revert_fails {
+            return Err(FaultError::new(format!("attempt {attempts} fails")));
+        }
+        if Self::KIND != IDLE_REVERT {
+            let _ = std::fs::remove_file(&undo.spec.path);
+        }
+        log(&undo.spec, "gone")?;
+        Ok(Reverted::note("the file is gone"))
+    }
+
+    fn explain(&self, undo: &Undo) -> Vec<String> {
+        vec![format!("rm -f {}", undo.spec.path.display())]
+    }
+}
+
+fn effect(spec: &Spec) -> Result<(), FaultError> {
+    std::fs::write(&spec.path, "harm").map_err(|e| FaultError::new(format!("write {}: {e}", spec.path.display())))
+}
+
+/// What was done, in order, beside the effect.
+fn log(spec: &Spec, line: &str) -> Result<(), FaultError> {
+    use std::io::Write;
+    let path = spec.path.with_extension("log");
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    file.and_then(|mut f| writeln!(f, "{line}")).map_err(|e| FaultError::new(format!("write {}: {e}", path.display())))
+}
+
+/// What was done to a path, in order.
+pub fn read_log(path: &std::path::Path) -> Vec<String> {
+    std::fs::read_to_string(path.with_extension("log")).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+impl Spec {
+    /// As it stands in a plan.
+    pub fn json(&self) -> Value {
+        json!(self)
+    }
+}
