@@ -63,6 +63,8 @@ struct Builder<'t> {
 struct Open {
     data: Data,
     key: Option<Key>,
+    /// The keys of a map so far, with the lines they are on.
+    seen: HashMap<String, u32>,
     place: Place,
     anchor: usize,
     nodes: usize,
@@ -151,7 +153,7 @@ impl<'t> Builder<'t> {
 
     fn begin(&mut self, data: Data, anchor: usize, place: Place) -> Result<Option<Node>, Stopped> {
         self.count(1, 1, place)?;
-        self.open.push(Open { data, key: None, place, anchor, nodes: 1, height: 0 });
+        self.open.push(Open { data, key: None, seen: HashMap::new(), place, anchor, nodes: 1, height: 0 });
         Ok(None)
     }
 
@@ -173,7 +175,7 @@ impl<'t> Builder<'t> {
         match (&mut open.data, open.key.take()) {
             (Data::List(items), _) => items.push(measured.node),
             (Data::Map(entries), Some(key)) => entries.push((key, measured.node)),
-            (Data::Map(entries), None) => {
+            (Data::Map(_), None) => {
                 let place = measured.node.place;
                 let Data::Scalar { text, style } = measured.node.data else {
                     return Err(stop(place, "a list or a map stands where a key is expected", "a key is a word: `every: 20ms`"));
@@ -185,11 +187,12 @@ impl<'t> Builder<'t> {
                         "write the keys out, or use an alias for a whole value",
                     ));
                 }
-                if let Some((first, _)) = entries.iter().find(|(key, _)| key.text == text) {
+                if let Some(first) = open.seen.get(&text) {
                     let message = format!("`{text}` stands here a second time");
-                    let hint = format!("the first is in line {}: keep one", first.place.line);
+                    let hint = format!("the first is in line {first}: keep one");
                     self.problems.push(Diagnostic::at(self.source, place, Severity::Error, "duplicate-key", message, Some(hint)));
                 }
+                open.seen.entry(text.clone()).or_insert(place.line);
                 open.key = Some(Key { text, place });
             }
             (Data::Scalar { .. }, _) => {}

@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{Builder, Found};
 use crate::experiment::problems::meant;
-use crate::experiment::tree::{Node, Place};
+use crate::experiment::tree::{Data, Node, Place};
 use crate::experiment::{file, pick, walk};
 
 /// What a step may begin with.
@@ -43,11 +43,7 @@ struct Around<'a> {
 
 impl<'b> Builder<'b> {
     pub(super) fn method(&mut self, node: &Node) -> Vec<Planned> {
-        let steps = self.steps(node, Around { path: "method", depth: 0, parallel: false });
-        if steps.is_empty() && node.items().is_empty() && matches!(node.data, crate::experiment::tree::Data::List(_)) {
-            self.problems.error(node.place, "missing-value", "the method has no step", "for example `- wait: 30s`".to_owned());
-        }
-        steps
+        self.steps(node, Around { path: "method", depth: 0, parallel: false })
     }
 
     fn steps(&mut self, node: &Node, around: Around<'_>) -> Vec<Planned> {
@@ -56,7 +52,11 @@ impl<'b> Builder<'b> {
             self.problems.error(walk::start(node), "too-deep", message, None);
             return Vec::new();
         }
-        let items = self.list(node, &format!("`{}` is a list of steps", around.path.rsplit('.').next().unwrap_or_default()));
+        let key = around.path.rsplit('.').next().unwrap_or_default();
+        let items = self.list(node, &format!("`{key}` is a list of steps"));
+        if items.is_empty() && matches!(node.data, Data::List(_)) {
+            self.problems.error(walk::start(node), "missing-value", format!("`{key}` has no step"), "for example `- wait: 30s`".to_owned());
+        }
         let numbered = items.iter().enumerate();
         numbered.filter_map(|(index, item)| self.step(item, &format!("{}[{index}]", around.path), around)).collect()
     }

@@ -1,5 +1,7 @@
 //! Names: each once, and each reference to something that is there. References run forward and backward, never in a circle.
 
+use std::collections::HashMap;
+
 use chaos_core::literal::Name;
 
 use super::Builder;
@@ -35,6 +37,7 @@ impl<'n> Names<'n> {
 
 fn defined<'n>(problems: &mut Problems, files: &'n [Node], key: &str) -> Vec<Defined<'n>> {
     let mut found: Vec<Defined<'n>> = Vec::new();
+    let mut seen: HashMap<String, usize> = HashMap::new();
     for node in files.iter().filter_map(|file| file.get(key)) {
         if !node.is_map() {
             let hint = format!("`{key}:` holds names, each with what it is");
@@ -44,8 +47,8 @@ fn defined<'n>(problems: &mut Problems, files: &'n [Node], key: &str) -> Vec<Def
             if let Err(error) = name.text.parse::<Name>() {
                 problems.error(name.place, "wrong-name", error.message, error.hint);
             }
-            let same = found.iter().find(|other| other.name.to_lowercase() == name.text.to_lowercase());
-            match same {
+            let lower = name.text.to_lowercase();
+            match seen.get(&lower).map(|at| &found[*at]) {
                 // The same key twice in one map has been said already.
                 Some(other) if other.name == name.text && other.place.file == name.place.file => {}
                 Some(other) => {
@@ -57,7 +60,10 @@ fn defined<'n>(problems: &mut Problems, files: &'n [Node], key: &str) -> Vec<Def
                     );
                     problems.error(name.place, "duplicate-name", format!("`{}` is defined a second time", name.text), hint);
                 }
-                None => found.push(Defined { name: name.text.clone(), place: name.place, node: value }),
+                None => {
+                    seen.insert(lower, found.len());
+                    found.push(Defined { name: name.text.clone(), place: name.place, node: value });
+                }
             }
         }
     }

@@ -87,6 +87,13 @@ fn texts_of_another_shape_are_explained() {
 }
 
 #[test]
+fn thousands_of_wrong_names_are_told() {
+    let names: String = (0..3000).map(|number| format!("  a{number}: {{probe: htp, goof: x}}\n")).collect();
+    let problems = text("many.yaml", &format!("version: 1\nexperiment: many\nsteady_state:\n{names}")).expect_err("wrong");
+    assert_eq!(summary(&problems), "6002 errors");
+}
+
+#[test]
 fn a_thousand_lines_are_read() {
     let mut long = String::from(
         "version: 1\nexperiment: long\nsteady_state:\n  users are served: {probe: http, with: {get: http://127.0.0.1:1}, baseline: {success: \">= 90%\"}}\n\
