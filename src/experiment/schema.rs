@@ -23,6 +23,7 @@ pub fn schema(vocabulary: &Vocabulary<'_>) -> Json {
     for definition in definitions.values_mut() {
         publish(definition);
     }
+    definitions.insert("Step".into(), step());
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "chaos experiment",
@@ -40,7 +41,7 @@ fn chosen(definitions: &mut Map<String, Json>, definition: &str, key: &str, word
     let mut rules = Vec::new();
     let mut known = Vec::new();
     for (kind, summary, schema) in words {
-        let name = hoisted(definitions, kind, schema);
+        let name = hoisted(definitions, key, kind, schema);
         let needed = definitions.get(&name).and_then(|schema| schema["required"].as_array()).is_some_and(|keys| !keys.is_empty());
         let mut then = json!({"properties": {"with": {"$ref": format!("#/$defs/{name}")}}});
         if needed {
@@ -58,11 +59,26 @@ fn chosen(definitions: &mut Map<String, Json>, definition: &str, key: &str, word
     definition["allOf"] = Json::Array(rules);
 }
 
+/// A step by its first key, so that an editor offers the five of them, and then only what belongs to the one chosen.
+fn step() -> Json {
+    let mut properties = Map::new();
+    let mut rules = Vec::new();
+    let mut one = Vec::new();
+    for (action, definition) in [("inject", "Inject"), ("wait", "Wait"), ("wait_for", "WaitFor"), ("run", "Run"), ("parallel", "Parallel")]
+    {
+        properties.insert(action.to_owned(), json!({"$ref": format!("#/$defs/{definition}/properties/{action}")}));
+        rules.push(json!({"if": {"required": [action]}, "then": {"$ref": format!("#/$defs/{definition}")}}));
+        one.push(json!({"required": [action]}));
+    }
+    let about = "One thing to do. It begins with what it does: inject, wait, wait_for, run or parallel.";
+    json!({"type": "object", "description": about, "properties": properties, "oneOf": one, "allOf": rules})
+}
+
 /// The kinds of target, each as a key with its selector.
 fn kinds(definitions: &mut Map<String, Json>, vocabulary: &Vocabulary<'_>) {
     let mut properties = Map::new();
     for kind in vocabulary.kinds.iter() {
-        let name = hoisted(definitions, kind.kind(), kind.schema().to_value());
+        let name = hoisted(definitions, "targets", kind.kind(), kind.schema().to_value());
         let reference = json!({"$ref": format!("#/$defs/{name}"), "description": kind.profile().summary, "minProperties": 1});
         properties.insert(kind.kind().to_owned(), reference);
     }
@@ -77,8 +93,8 @@ fn kinds(definitions: &mut Map<String, Json>, vocabulary: &Vocabulary<'_>) {
 }
 
 /// Puts a schema of its own among the definitions, with those that it brought along, and gives its name.
-fn hoisted(definitions: &mut Map<String, Json>, kind: &str, mut schema: Json) -> String {
-    let name = format!("with.{kind}");
+fn hoisted(definitions: &mut Map<String, Json>, family: &str, kind: &str, mut schema: Json) -> String {
+    let name = format!("{family}:{kind}");
     if definitions.contains_key(&name) {
         return name;
     }
@@ -88,25 +104,25 @@ fn hoisted(definitions: &mut Map<String, Json>, kind: &str, mut schema: Json) ->
         schema.remove("title");
     }
     for (inner, mut definition) in own.and_then(|own| own.as_object().cloned()).unwrap_or_default() {
-        renamed(&mut definition, kind);
-        definitions.insert(format!("{name}.{inner}"), definition);
+        renamed(&mut definition, &name);
+        definitions.insert(format!("{name}:{inner}"), definition);
     }
-    renamed(&mut schema, kind);
+    renamed(&mut schema, &name);
     definitions.insert(name.clone(), schema);
     name
 }
 
-fn renamed(schema: &mut Json, kind: &str) {
+fn renamed(schema: &mut Json, name: &str) {
     match schema {
         Json::Object(object) => {
             if let Some(Json::String(target)) = object.get_mut("$ref")
                 && let Some(inner) = target.strip_prefix("#/$defs/")
             {
-                *target = format!("#/$defs/with.{kind}.{inner}");
+                *target = format!("#/$defs/{name}:{inner}");
             }
-            object.values_mut().for_each(|value| renamed(value, kind));
+            object.values_mut().for_each(|value| renamed(value, name));
         }
-        Json::Array(items) => items.iter_mut().for_each(|item| renamed(item, kind)),
+        Json::Array(items) => items.iter_mut().for_each(|item| renamed(item, name)),
         _ => {}
     }
 }

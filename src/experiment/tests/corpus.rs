@@ -72,7 +72,7 @@ fn schema_and_decoder_agree_on_the_corpus() {
 }
 
 /// A file as an editor's schema checker sees it.
-fn as_json(file: &Path) -> serde_json::Value {
+pub(super) fn as_json(file: &Path) -> serde_json::Value {
     let source = crate::experiment::read::read(file).expect("a readable file");
     let (root, mistakes) = crate::experiment::yaml::parse(&source, 0);
     assert!(mistakes.is_empty(), "{}", render(&mistakes, false));

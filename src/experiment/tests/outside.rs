@@ -6,7 +6,7 @@ use std::path::Path;
 use chaos_core::experiment::Action;
 use chaos_core::literal::Duration;
 
-use super::super::{Diagnostic, LoadOptions, Loaded, Vocabulary, load, render};
+use super::super::{Diagnostic, LoadOptions, Loaded, Vocabulary, load, render, schema};
 use super::vocabulary;
 
 const MAIN: &str = r#"version: 1
@@ -209,6 +209,7 @@ fn what_ships_is_right() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
     let (faults, probes, kinds) = vocabulary::real();
     let vocabulary = Vocabulary { faults: &faults, probes: &probes, kinds: &kinds };
+    let validator = jsonschema::validator_for(&schema(&vocabulary)).expect("a valid schema");
     for entry in std::fs::read_dir(folder).expect("the experiments") {
         let path = entry.expect("an entry").path();
         if path.extension().is_none_or(|extension| extension != "yaml") {
@@ -217,7 +218,11 @@ fn what_ships_is_right() {
         let env = |_: &str| Some("/srv/models".to_owned());
         let options = LoadOptions { vocabulary, sets: &BTreeMap::new(), env: &env, run_id: "run-1" };
         let wrong = match load(&path, &options) {
-            Ok(loaded) => loaded.warnings,
+            Ok(loaded) => {
+                let json = super::corpus::as_json(&path);
+                assert!(validator.is_valid(&json), "{} is refused by the schema", path.display());
+                loaded.warnings
+            }
             Err(problems) => problems.into_iter().filter(|problem| !super::corpus::LATER.contains(&problem.code)).collect(),
         };
         assert!(wrong.is_empty(), "{}", render(&wrong, false));
