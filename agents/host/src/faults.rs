@@ -4,6 +4,7 @@ mod confined;
 pub(crate) mod cpu_burn;
 pub(crate) mod cpu_limit;
 pub(crate) mod disk_fill;
+pub(crate) mod file_corrupt;
 mod helped;
 pub(crate) mod memory_fill;
 pub(crate) mod memory_limit;
@@ -39,6 +40,6 @@ fn not_signalled(signal: &str, id: ProcessId, errno: Errno) -> FaultError {
 }
 
 /// The shell's way to ask whether a pid is still the process meant.
-fn is_still(id: ProcessId) -> String {
+pub(crate) fn is_still(id: ProcessId) -> String {
     format!(r#"[ "$(sed 's/.*) //' /proc/{}/stat | cut -d' ' -f20)" = {} ]"#, id.pid, id.start_ticks)
 }

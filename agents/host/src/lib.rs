@@ -7,11 +7,13 @@
 
 mod cgroup;
 mod disk;
+mod file;
 mod guard;
 mod helper;
 mod memory;
 mod process;
 mod spawn;
+mod sweep;
 mod system;
 mod target;
 mod world;
@@ -20,6 +22,7 @@ mod faults;
 
 pub use helper::helper_main;
 pub use process::{Entry, Snapshot, name_of};
+pub use sweep::{Found, sweep};
 pub use world::{Host, HostView};
 
 use std::sync::Arc;
@@ -38,6 +41,7 @@ pub fn faults(world: &Arc<Host>) -> Table {
         .with(faults::memory_limit::MemoryLimit, world)
         .with(faults::memory_fill::MemoryFill, world)
         .with(faults::disk_fill::DiskFill, world)
+        .with(faults::file_corrupt::FileCorrupt, world)
         .with(faults::system_process::SystemProcessFault, world)
 }
 

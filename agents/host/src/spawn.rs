@@ -3,12 +3,14 @@
 //! `PR_SET_PDEATHSIG` fires when the *thread* that made the child ends, not the process (RULES 6). So no runtime thread, which may come
 //! and go, ever spawns: requests go to this one.
 
+#![allow(clippy::disallowed_methods, reason = "this is the world's own module for starting processes")]
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -25,6 +27,11 @@ pub(crate) struct Spawner {
 impl Spawner {
     pub(crate) fn new() -> Self {
         Self { requests: Arc::default() }
+    }
+
+    /// Starts a process of the experiment's own.
+    pub(crate) fn launch(&self, launch: Launch<'_>) -> io::Result<Child> {
+        self.spawn(launch.command()?)
     }
 
     /// Starts a child in a session of its own. Every descriptor of ours is closed on exec.
@@ -61,8 +68,31 @@ fn detach(command: &mut Command) {
     }
 }
 
+/// A process of the experiment's own, to be started.
+pub(crate) struct Launch<'a> {
+    /// The program.
+    pub(crate) program: &'a Path,
+    /// Its arguments.
+    pub(crate) arguments: Vec<String>,
+    /// Added to the environment.
+    pub(crate) env: Vec<(&'a str, String)>,
+    /// Where it runs.
+    pub(crate) folder: &'a Path,
+    /// Where its output goes.
+    pub(crate) log: &'a Path,
+}
+
+impl Launch<'_> {
+    fn command(self) -> io::Result<Command> {
+        let log = log_file(self.log)?;
+        let mut command = Command::new(self.program);
+        command.args(self.arguments).envs(self.env).current_dir(self.folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        Ok(command)
+    }
+}
+
 /// Opens a log for adding to it, readable by its owner only.
-pub(crate) fn log_file(path: &Path) -> io::Result<File> {
+fn log_file(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }

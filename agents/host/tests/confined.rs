@@ -1,5 +1,7 @@
 //! Faults on control groups: whose group it must be, what is kept, and when they are felt.
 
+#![allow(clippy::disallowed_methods, reason = "tests make and look at the world by their own means")]
+
 mod scenes;
 
 use std::path::PathBuf;

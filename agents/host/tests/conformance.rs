@@ -1,5 +1,7 @@
 //! Every fault of the table, by the table: a fault without a scene fails here.
 
+#![allow(clippy::disallowed_methods, reason = "tests make and look at the world by their own means")]
+
 mod scenes;
 
 use std::sync::Arc;
@@ -20,6 +22,20 @@ async fn every_fault_of_the_table_keeps_the_contract() {
         };
         check(fault, &stage).await;
     }
+}
+
+/// Every way to damage a file.
+#[tokio::test]
+async fn every_way_to_damage_a_file_keeps_the_contract() {
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let fault = table.get("file.corrupt").expect("the fault");
+    check(fault, &|| a_file(json!({"truncate": "1 kB"}))).await;
+    check(fault, &|| a_file(json!({"truncate": "0 B"}))).await;
+    check(fault, &|| a_file(json!({"flip": "1 B"}))).await;
+    check(fault, &|| a_file(json!({"flip": "1 MiB"}))).await;
+    check(fault, &|| a_file(json!({"delete": true}))).await;
+    check(fault, &|| a_file(json!({"replace": std::env::current_exe().expect("a file")}))).await;
 }
 
 /// The same faults on control groups of this host's own kernel, whatever their version.
@@ -63,6 +79,7 @@ fn scene_for(kind: &str) -> Option<fn() -> Scene> {
         "memory.limit" => a_group_of_the_second_version_to_limit_memory,
         "memory.fill" => memory_to_fill,
         "disk.fill" => a_disk_to_fill,
+        "file.corrupt" => a_file_to_flip,
         "system.process" => a_process_to_start,
         _ => return None,
     })
@@ -171,5 +188,24 @@ fn a_group_of_the_second_version(file: &'static str, spec: serde_json::Value) ->
         spec,
         look: Box::new(move || std::fs::read_to_string(group.join(file)).expect("the group's file").trim().to_owned()),
         keep: Box::new(started),
+    }
+}
+
+fn a_file_to_flip() -> Scene {
+    a_file(json!({"flip": "64 B"}))
+}
+
+fn a_file(spec: serde_json::Value) -> Scene {
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = folder.path().join("model");
+    std::fs::create_dir(&model).expect("its folder");
+    let path = model.join("weights.bin");
+    scenes::files::write_with_everything(&path, 100_000);
+    let (above, seen) = (folder.path().to_owned(), path.clone());
+    Scene {
+        target: path_target(&path),
+        spec,
+        look: Box::new(move || scenes::files::everything_below(&above, &seen)),
+        keep: Box::new(folder),
     }
 }

@@ -1,5 +1,7 @@
 //! Helpers die with whoever holds them, in every way that there is (RULES 3, 5, 6, 18).
 
+#![allow(clippy::disallowed_methods, reason = "tests make and look at the world by their own means")]
+
 mod scenes;
 
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! `processes`: what is found, how it is counted, and what is refused.
 
+#![allow(clippy::disallowed_methods, reason = "tests make and look at the world by their own means")]
+
 mod scenes;
 
 use std::net::TcpListener;

@@ -1,5 +1,7 @@
 //! `system.process`: started again where asked to, never once it is being stopped, and stopped with everything that it started.
 
+#![allow(clippy::disallowed_methods, reason = "tests make and look at the world by their own means")]
+
 mod scenes;
 
 use std::path::Path;
@@ -15,7 +17,10 @@ use chaos_host::{Host, faults};
 use scenes::{target, wait_for};
 use serde_json::{Value, json};
 
-fn told(host: &Host) -> Arc<Mutex<Vec<(String, SystemState)>>> {
+/// What was told of which process.
+type Told = Arc<Mutex<Vec<(String, SystemState)>>>;
+
+fn told(host: &Host) -> Told {
     let told = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&told);
     host.on_system(move |name, state| list.lock().expect("the list").push((name.to_owned(), state)));

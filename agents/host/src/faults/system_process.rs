@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use chaos_core::World;
@@ -24,6 +24,8 @@ use tokio::time::sleep;
 
 use super::{failed, hold, look};
 use crate::process::{Mark, tagged};
+use crate::spawn::{Launch, Spawner};
+use crate::system::StartAgain;
 use crate::world::{Host, HostView};
 
 /// How long SIGKILL may take to be the end of everybody.
@@ -132,14 +134,13 @@ impl Fault for SystemProcessFault {
 
     async fn inject(&self, armed: Armed<Undo>, world: &Host) -> Result<Observed, FaultError> {
         let Undo::V1(start) = armed.undo();
-        let launch = |spawner: &crate::spawn::Spawner, secrets: &Secrets, program: &Path| spawner.spawn(start.command(secrets, program)?);
         let (secrets, program) = (world.secrets(), world.view().program().to_owned());
-        let child = launch(&world.spawner, &secrets, &program).map_err(|e| cannot_start(start, &e))?;
+        let child = start.launch(&world.spawner, &secrets, &program).map_err(|e| cannot_start(start, &e))?;
         let pid = child.id();
         let again = start.restart_after.map(|after| {
             let (start, spawner) = (start.clone(), world.spawner.clone());
-            let launch_again = move || spawner.spawn(start.command(&secrets, &program)?);
-            (after.into(), Box::new(launch_again) as crate::system::StartAgain)
+            let launch_again = move || start.launch(&spawner, &secrets, &program);
+            (after.into(), Box::new(launch_again) as StartAgain)
         });
         world.systems.watch(&start.tag, &start.name, child, again);
         Ok(Observed::note(format!("started `{}` (pid {pid}), its output in {}", start.name, start.log.display())))
@@ -189,22 +190,18 @@ impl Fault for SystemProcessFault {
 }
 
 impl Start {
-    fn command(&self, secrets: &Secrets, program: &Path) -> std::io::Result<Command> {
+    fn launch(&self, spawner: &Spawner, secrets: &Secrets, chaos: &Path) -> std::io::Result<Child> {
         let mut words = self.words.iter().map(|w| secrets.fill(w));
-        let first = words.next().unwrap_or_default();
-        let mut command = if first == "chaos" { Command::new(program) } else { Command::new(first) };
-        let log = crate::spawn::log_file(&self.log)?;
-        command
-            .args(words)
-            .envs(self.env.iter().map(|(k, v)| (k, secrets.fill(v))))
-            .env("CHAOS_TAG", &self.tag)
-            .env("CHAOS_RUN", &self.run)
-            .env("CHAOS_SYSTEM", &self.name)
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        Ok(command)
+        let first = PathBuf::from(words.next().unwrap_or_default());
+        let mut env: Vec<(&str, String)> = self.env.iter().map(|(k, v)| (k.as_str(), secrets.fill(v))).collect();
+        env.extend([("CHAOS_TAG", self.tag.clone()), ("CHAOS_RUN", self.run.clone()), ("CHAOS_SYSTEM", self.name.clone())]);
+        spawner.launch(Launch {
+            program: if first == Path::new("chaos") { chaos } else { &first },
+            arguments: words.collect(),
+            env,
+            folder: &self.folder,
+            log: &self.log,
+        })
     }
 
     fn processes(&self) -> Result<Vec<ProcessId>, FaultError> {

@@ -1,5 +1,7 @@
 //! A process held by its pidfd: what is signalled is what was meant, however often pids are reused.
 
+#![allow(clippy::disallowed_methods, reason = "this is where the world signals")]
+
 use std::os::fd::OwnedFd;
 
 use chaos_core::target::ProcessId;

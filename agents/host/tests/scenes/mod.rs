@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests make and look at the world by their own means")]
 
 pub(crate) mod cgroups;
+pub(crate) mod files;
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;

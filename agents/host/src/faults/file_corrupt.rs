@@ -1,0 +1,285 @@
+//! `file.corrupt`: a file is shorter, wrong, gone, or another one.
+//!
+//! ```text
+//! truncate, flip   the original is copied to the vault, then damaged where it lies: whoever has it mapped sees it
+//! delete           the original itself moves to the vault
+//! replace          the replacement is laid in the vault, then the two change places at one moment
+//! ```
+
+mod damage;
+mod in_place;
+mod moved;
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chaos_core::fault::{
+    Armed, Class, Fault, FaultError, InjectionId, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
+    SecondNet, SpecError,
+};
+use chaos_core::literal::Size;
+use chaos_core::target::{Facet, Target};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::damage::Damage;
+use super::failed;
+use crate::cgroup::quoted;
+use crate::disk::Disk;
+use crate::file::{Kept, Place, Times, Vault, copy_all, dress};
+use crate::world::{Host, HostView};
+
+/// Damages a file.
+pub(crate) struct FileCorrupt;
+
+/// What is done to it. Exactly one of these.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spec {
+    /// Cut to this length, as by a write that stopped half-way: `0 B` leaves an empty file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) truncate: Option<Size>,
+    /// So many bytes are changed, at random places, at most 1 MiB; length and times stay, as when a disk forgets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) flip: Option<Size>,
+    /// It is gone. Who has it open still reads it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) delete: bool,
+    /// Another file lies in its place: a copy of this one (`$(dir)/broken.bin`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replace: Option<PathBuf>,
+}
+
+/// How the original comes back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "version")]
+pub(crate) enum Undo {
+    /// The first form.
+    #[serde(rename = "1")]
+    V1(Corruption),
+}
+
+/// A file, what is done to it, and where its original waits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Corruption {
+    place: Place,
+    original: Original,
+    vault: Vault,
+    damage: Damage,
+}
+
+/// What is known of the original.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Original {
+    inode: u64,
+    size: u64,
+    times: Times,
+}
+
+impl Original {
+    fn of(file: &File) -> std::io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Self { inode: meta.ino(), size: meta.len(), times: Times::of(&meta) })
+    }
+}
+
+impl Fault for FileCorrupt {
+    type World = Host;
+    type Spec = Spec;
+    type Undo = Undo;
+    const KIND: &'static str = "file.corrupt";
+
+    fn profile(&self) -> Profile {
+        Profile {
+            summary: "damages a file: cut, bytes changed, gone, or another one in its place",
+            about: "The original is kept first, in a folder `.chaos-RUN` that is ours alone: on the same file system, and above the file's own \
+                folder, where its reader does not look. Cutting and changing bytes happen in place, so that whoever has the file mapped \
+                sees it; deleting and replacing move the original aside, whole, so that it comes back as it was, inode and all.\n\n\
+                Nothing happens until somebody reads the file: the fault is latent until then. Taken back with owner, mode, times and \
+                extended attributes, unless the system has since written a newer file: then that one is kept, and the report says so.",
+            example: "inject: file.corrupt\ninto: weights\nwith: {flip: 64 B}\nmeanwhile:\n  - {run: systemctl restart ranker}\n  - {wait: 30s}",
+            takes: &["files"],
+            facets: &[Facet::Path],
+            privileges: "may write to the file and to a folder above its own",
+            reach: Reach::Target,
+            reversibility: Reversibility::Exact,
+            persistence: Persistence::Durable,
+            latent: true,
+            second_net: SecondNet::Stamp,
+            settle: Duration::ZERO,
+            revert_budget: Duration::from_secs(60),
+            rampable: &[],
+            class: Class::File,
+            internal: false,
+        }
+    }
+
+    fn check(&self, spec: &Spec) -> Vec<SpecError> {
+        let asked = [spec.truncate.is_some(), spec.flip.is_some(), spec.delete, spec.replace.is_some()];
+        let mut errors = Vec::new();
+        if asked.iter().filter(|is| **is).count() != 1 {
+            errors.push(
+                SpecError::new("", "exactly one of `truncate`, `flip`, `delete` and `replace` says what is done to the file")
+                    .hint("for example `with: {flip: 64 B}`"),
+            );
+        }
+        if spec.flip.is_some_and(|n| n.bytes() == 0 || n.bytes() > damage::MOST_FLIPS) {
+            errors.push(SpecError::new("flip", "from 1 byte to 1 MiB can be changed").hint("for example `64 B`"));
+        }
+        if spec.replace.as_deref().is_some_and(Path::is_relative) {
+            errors.push(SpecError::new("replace", "the path must be absolute").hint("`$(dir)/broken.bin` is beside the experiment"));
+        }
+        errors
+    }
+
+    async fn prepare(&self, spec: &Spec, target: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
+        let path = target.facets.path.clone().ok_or_else(|| FaultError::new(format!("{} is not a file", target.label)))?;
+        if let Some(why) = view.protected_path(&path) {
+            return Err(FaultError::new(format!("{} is never damaged: {why}", path.display())));
+        }
+        let place = place_of(&path)?;
+        let wrong = |e: std::io::Error| failed(&format!("open {}", path.display()), &e);
+        let file = place.open(false).map_err(wrong)?;
+        let file = file.ok_or_else(|| FaultError::gone(format!("there is no file {}", path.display())))?;
+        let meta = file.metadata().map_err(wrong)?;
+        if !meta.is_file() {
+            return Err(
+                FaultError::new(format!("{} is not a regular file", path.display())).hint("a pattern selects the files of a folder")
+            );
+        }
+        let original = Original::of(&file).map_err(wrong)?;
+        let damage = Damage::choose(spec, &file, &original, id)?;
+        let vault = Vault::choose(&place, &id.run, &id.slot).map_err(|e| failed("find a place for the original", &e))?;
+        let corruption = Corruption { place, original, vault, damage };
+        corruption.fits(&path)?;
+        let kept = format!("the original is kept in {}", corruption.vault.place.path().display());
+        let mut prepared = Prepared::new(Undo::V1(corruption)).claim(format!("file:{}", path.display())).note(kept);
+        if meta.nlink() > 1 {
+            prepared = prepared.note(format!("the file has {} names, and is damaged under all of them", meta.nlink()));
+        }
+        Ok(prepared)
+    }
+
+    async fn stage(&self, armed: &Armed<Undo>, _: &Host) -> Result<(), FaultError> {
+        let Undo::V1(corruption) = armed.undo();
+        let vault = &corruption.vault;
+        let stamp = serde_json::json!({"kind": Self::KIND, "undo": armed.undo()}).to_string();
+        let wrong = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::Interrupted => FaultError::cancelled(),
+            _ => failed(&format!("keep the original of {}", corruption.place.path().display()), &e),
+        };
+        vault.put(Kept::Stamp, |file| std::io::Write::write_all(file, stamp.as_bytes())).map_err(wrong)?;
+        let (source, kept) = match &corruption.damage {
+            Damage::Truncate { .. } | Damage::Flip { .. } => (corruption.unchanged(false)?, Kept::Original),
+            Damage::Replace { with, .. } => (File::open(with).map_err(wrong)?, Kept::Replacement),
+            Damage::Delete => return Ok(()),
+        };
+        let (owner, times) = (corruption.unchanged(false)?, corruption.original.times);
+        vault
+            .put(kept, |file| {
+                copy_all(&source, file, || !armed.cancelled())?;
+                if kept == Kept::Replacement { dress(file, &owner, times) } else { Ok(()) }
+            })
+            .map_err(wrong)
+    }
+
+    async fn inject(&self, armed: Armed<Undo>, _: &Host) -> Result<Observed, FaultError> {
+        let Undo::V1(corruption) = armed.undo();
+        if armed.cancelled() {
+            return Err(FaultError::cancelled());
+        }
+        match &corruption.damage {
+            Damage::Truncate { .. } | Damage::Flip { .. } => in_place::damage(corruption)?,
+            Damage::Delete | Damage::Replace { .. } => moved::damage(corruption)?,
+        }
+        Ok(Observed::note(format!("{}: {}", corruption.place.path().display(), corruption.damage)))
+    }
+
+    async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
+        let Undo::V1(corruption) = undo;
+        corruption.inspect().map_err(|e| failed(&format!("look at {}", corruption.place.path().display()), &e))
+    }
+
+    async fn revert(&self, undo: &Undo, _: &Host) -> Result<Reverted, FaultError> {
+        let Undo::V1(corruption) = undo;
+        let wrong = |e: std::io::Error| {
+            failed(&format!("restore {}", corruption.place.path().display()), &e)
+                .hint(format!("its original is {}", corruption.vault.path(corruption.damage.kept()).display()))
+        };
+        let outcome = match &corruption.damage {
+            Damage::Truncate { .. } | Damage::Flip { .. } => in_place::restore(corruption),
+            Damage::Delete | Damage::Replace { .. } => moved::restore(corruption),
+        };
+        let reverted = outcome.map_err(wrong)?;
+        corruption.vault.clear().map_err(wrong)?;
+        Ok(reverted)
+    }
+
+    fn explain(&self, undo: &Undo) -> Vec<String> {
+        let Undo::V1(Corruption { place, vault, damage, .. }) = undo;
+        let path = quoted(&place.path());
+        let original = quoted(&vault.path(Kept::Original));
+        let back = match damage {
+            Damage::Truncate { .. } | Damage::Flip { .. } => format!("cp -a {original} {path}"),
+            Damage::Delete => format!("mv -n {original} {path}"),
+            Damage::Replace { .. } => format!("mv {} {path}", quoted(&vault.path(Kept::Replacement))),
+        };
+        vec![back, format!("rm -rf {}", quoted(&vault.place.path()))]
+    }
+}
+
+impl Corruption {
+    /// The file, if it is still the one that was looked at.
+    fn unchanged(&self, writable: bool) -> Result<File, FaultError> {
+        let path = self.place.path();
+        let file = self.place.open(writable).map_err(|e| failed(&format!("open {}", path.display()), &e))?;
+        let file = file.ok_or_else(|| FaultError::gone(format!("{} is gone", path.display())))?;
+        let now = Original::of(&file).map_err(|e| failed(&format!("look at {}", path.display()), &e))?;
+        let same = (now.inode, now.size, now.times.modified) == (self.original.inode, self.original.size, self.original.times.modified);
+        if same { Ok(file) } else { Err(FaultError::new(format!("{} was changed since it was looked at", path.display()))) }
+    }
+
+    /// Is there room for what will be kept beside it?
+    fn fits(&self, path: &Path) -> Result<(), FaultError> {
+        const SPARE: u64 = 1 << 20;
+        let needed = match &self.damage {
+            Damage::Truncate { .. } | Damage::Flip { .. } => self.original.size,
+            Damage::Replace { size, .. } => *size,
+            Damage::Delete => 0,
+        };
+        let free = Disk::of(path).map_err(|e| failed(&format!("look at the file system of {}", path.display()), &e))?.free(false);
+        if needed + SPARE > free {
+            return Err(FaultError::new(format!(
+                "keep the original of {}: {} are needed on its file system, and {} are free",
+                path.display(),
+                Size::from_bytes(needed + SPARE),
+                Size::from_bytes(free)
+            ))
+            .hint("`delete: true` needs no room: the original is only moved"));
+        }
+        Ok(())
+    }
+
+    fn inspect(&self) -> std::io::Result<Presence> {
+        let Some(file) = self.place.open(false)? else {
+            let deleted = self.damage == Damage::Delete && self.vault.get(Kept::Original)?.is_some();
+            return Ok(if deleted { Presence::whole() } else { Presence::none().finding("the file is gone") });
+        };
+        self.damage.inspect(&file, &self.original)
+    }
+}
+
+/// The original is not thrown away because of that: a person must say where it belongs.
+fn not_the_folder() -> std::io::Error {
+    std::io::Error::other("its folder is gone, or another one lies there")
+}
+
+/// Where the file is: a name that is text, in a folder reached without links.
+fn place_of(path: &Path) -> Result<Place, FaultError> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
+        return Err(FaultError::new(format!("{} has no name that could be written down", path.display())));
+    };
+    Place::of(folder, name).map_err(|e| failed(&format!("open {}", folder.display()), &e))
+}

@@ -1,0 +1,46 @@
+//! Changing a file's bytes where it lies.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
+
+use super::copy::{Times, each_chunk, fill};
+
+/// Changes bits: `(where, which)`.
+pub(crate) fn flip(file: &File, flips: impl IntoIterator<Item = (u64, u8)>) -> io::Result<()> {
+    for (at, mask) in flips {
+        let mut byte = [0];
+        fill(file, at, &mut byte)?;
+        file.write_all_at(&[byte[0] ^ mask], at)?;
+    }
+    file.sync_all()
+}
+
+/// Cuts a file to a length.
+pub(crate) fn cut(file: &File, length: u64) -> io::Result<()> {
+    file.set_len(length)?;
+    file.sync_all()
+}
+
+/// Writes wherever a file differs from its copy, so that it is the copy's equal; what was right already is not written again.
+pub(crate) fn repair(file: &File, copy: &File) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    let mut length = 0;
+    each_chunk(copy, |at, bytes| {
+        length = at + bytes.len() as u64;
+        buffer.resize(bytes.len(), 0);
+        let got = fill(file, at, &mut buffer)?;
+        if got < bytes.len() || buffer != bytes { file.write_all_at(bytes, at) } else { Ok(()) }
+    })?;
+    cut(file, length)
+}
+
+/// Makes a replacement look like the original to whoever opens it: owner, mode, and the time of writing.
+pub(crate) fn dress(file: &File, as_this: &File, times: Times) -> io::Result<()> {
+    let meta = as_this.metadata()?;
+    fchown(file, Some(Uid::from_raw(meta.uid())), Some(Gid::from_raw(meta.gid())))?;
+    fchmod(file, Mode::from_raw_mode(meta.mode() & 0o7777))?;
+    times.set(file)
+}

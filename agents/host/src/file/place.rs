@@ -1,0 +1,88 @@
+//! Where a file is: a name in a folder that is known by device and inode.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, fstat, openat2, renameat_with};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+/// A name in a folder. The folder is opened without following links, and must be the very one that it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// The folder's path.
+    pub(crate) folder: PathBuf,
+    /// The folder's device.
+    pub(crate) device: u64,
+    /// The folder's inode.
+    pub(crate) inode: u64,
+    /// The name in it.
+    pub(crate) name: String,
+}
+
+impl Place {
+    /// Of a name in a folder as it is now.
+    ///
+    /// # Errors
+    /// If the folder's path leads through a link.
+    pub(crate) fn of(folder: &Path, name: &str) -> io::Result<Self> {
+        let stat = fstat(open_folder(folder)?)?;
+        Ok(Self { folder: folder.to_owned(), device: stat.st_dev, inode: stat.st_ino, name: name.to_owned() })
+    }
+
+    /// The whole path, for people.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.join(&self.name)
+    }
+
+    /// The folder; `None` if it is gone or another one lies there now.
+    pub(crate) fn folder(&self) -> io::Result<Option<OwnedFd>> {
+        let folder = match open_folder(&self.folder) {
+            Ok(folder) => folder,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
+        let stat = fstat(&folder)?;
+        Ok(((stat.st_dev, stat.st_ino) == (self.device, self.inode)).then_some(folder))
+    }
+
+    /// The file, opened for reading, or for both; `None` if there is none.
+    pub(crate) fn open(&self, writable: bool) -> io::Result<Option<File>> {
+        let Some(folder) = self.folder()? else { return Ok(None) };
+        let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
+        open_in(&folder, &self.name, access)
+    }
+
+    /// Moves what lies here to there, on the same file system.
+    pub(crate) fn move_to(&self, to: &Self, how: RenameFlags) -> io::Result<()> {
+        let gone = || io::Error::other("the folder is not the one it was");
+        let (here, there) = (self.folder()?.ok_or_else(gone)?, to.folder()?.ok_or_else(gone)?);
+        renameat_with(&here, &self.name, &there, &to.name, how)?;
+        sync(&here)?;
+        sync(&there)
+    }
+}
+
+fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// A regular file in a folder, by its bare name and never through a link; `None` if there is none.
+pub(crate) fn open_in(folder: &OwnedFd, name: &str, access: OFlags) -> io::Result<Option<File>> {
+    let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    // A mode without a file to be made is refused by the kernel.
+    let mode = if access.contains(OFlags::CREATE) { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
+    match openat2(folder, name, flags, mode, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS) {
+        Ok(file) => Ok(Some(File::from(file))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// What was done to names in a folder is on disk.
+pub(crate) fn sync(folder: &OwnedFd) -> io::Result<()> {
+    rustix::fs::fsync(folder).map_err(Into::into)
+}

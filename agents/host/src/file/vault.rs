@@ -1,0 +1,159 @@
+//! Where the originals wait: a folder of ours, on the same file system as the file, and outside every folder that its reader looks into.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    Access, AtFlags, CWD, Mode, OFlags, RenameFlags, StatxFlags, accessat, fstat, mkdirat, openat, renameat_with, statx, unlinkat,
+};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::place::{Place, open_in, sync};
+
+/// A folder `.chaos-RUN`, for one run; and in it the files of one injection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Vault {
+    /// Where the folder lies.
+    pub(crate) place: Place,
+    /// What the injection's files begin with.
+    pub(crate) key: String,
+}
+
+/// A file that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The original.
+    Original,
+    /// What is put in its place.
+    Replacement,
+    /// The undo, beside what it undoes.
+    Stamp,
+}
+
+impl Kept {
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Original => "original",
+            Self::Replacement => "replacement",
+            Self::Stamp => "undo",
+        }
+    }
+}
+
+impl Vault {
+    /// Chooses where the folder will be: the topmost folder on the way to the file's file system that we may write to and others may
+    /// not tamper with. Never the file's own folder: its reader would find the copy there.
+    pub(crate) fn choose(file: &Place, run: &str, slot: &str) -> io::Result<Self> {
+        let mount = mount_of(&file.folder)?;
+        let above = file.folder.ancestors().skip(1).take_while(|folder| mount_of(folder).is_ok_and(|m| m == mount));
+        let safe: Vec<&Path> = above.filter(|folder| is_safe(folder)).collect();
+        let parent = safe.last().ok_or_else(|| {
+            io::Error::other(format!("no folder above {} on its file system may be written to safely", file.folder.display()))
+        })?;
+        let key: String = slot.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        Ok(Self { place: Place::of(parent, &format!(".chaos-{run}"))?, key })
+    }
+
+    /// Where one of its files is, for people.
+    pub(crate) fn path(&self, kept: Kept) -> PathBuf {
+        self.place.path().join(self.name(kept))
+    }
+
+    fn name(&self, kept: Kept) -> String {
+        format!("{}.{}", self.key, kept.ending())
+    }
+
+    /// The folder, made if need be.
+    pub(crate) fn make(&self) -> io::Result<OwnedFd> {
+        let parent = self.place.folder()?.ok_or_else(|| io::Error::other("its folder is not the one it was"))?;
+        match mkdirat(&parent, &self.place.name, Mode::RWXU) {
+            Ok(()) => sync(&parent)?,
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        self.open()?.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// The folder; `None` if there is none. One that is not ours alone is refused: somebody laid it there for us.
+    pub(crate) fn open(&self) -> io::Result<Option<OwnedFd>> {
+        let Some(parent) = self.place.folder()? else { return Ok(None) };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = match openat(&parent, &self.place.name, flags, Mode::empty()) {
+            Ok(folder) => folder,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
+        let stat = fstat(&folder)?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
+            return Err(io::Error::other(format!("{} is not ours alone", self.place.path().display())));
+        }
+        Ok(Some(folder))
+    }
+
+    /// One of its files; `None` if there is none.
+    pub(crate) fn get(&self, kept: Kept) -> io::Result<Option<File>> {
+        match self.open()? {
+            Some(folder) => open_in(&folder, &self.name(kept), OFlags::RDONLY),
+            None => Ok(None),
+        }
+    }
+
+    /// Puts a file in, whole or not at all: written under another name first.
+    pub(crate) fn put(&self, kept: Kept, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+        let folder = self.make()?;
+        let part = format!("{}.part", self.key);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC;
+        let mut file = open_in(&folder, &part, flags)?.ok_or(io::ErrorKind::NotFound)?;
+        write(&mut file)?;
+        file.flush()?;
+        file.sync_all()?;
+        renameat_with(&folder, &part, &folder, self.name(kept), RenameFlags::empty())?;
+        sync(&folder)
+    }
+
+    /// Where one of its files lies, as a place to move to and from.
+    pub(crate) fn place_of(&self, kept: Kept) -> io::Result<Option<Place>> {
+        let Some(folder) = self.open()? else { return Ok(None) };
+        let stat = fstat(&folder)?;
+        Ok(Some(Place { folder: self.place.path(), device: stat.st_dev, inode: stat.st_ino, name: self.name(kept) }))
+    }
+
+    /// Removes this injection's files, and the folder with the last one.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        let Some(folder) = self.open()? else { return Ok(()) };
+        let mut names: Vec<String> = [Kept::Original, Kept::Replacement, Kept::Stamp].map(|kept| self.name(kept)).into();
+        names.push(format!("{}.part", self.key));
+        for name in names {
+            match unlinkat(&folder, &name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        let Some(parent) = self.place.folder()? else { return Ok(()) };
+        match unlinkat(&parent, &self.place.name, AtFlags::REMOVEDIR) {
+            // Another injection of the run still has its files there.
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY) => sync(&parent),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+/// Device and mount: renaming works only within one mount, even on one file system.
+fn mount_of(folder: &Path) -> io::Result<(u32, u32, u64)> {
+    let stat = statx(CWD, folder, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID)?;
+    Ok((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_mnt_id))
+}
+
+/// May we write there, and nobody else remove what we put there?
+fn is_safe(folder: &Path) -> bool {
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let Ok(meta) = std::fs::symlink_metadata(folder) else { return false };
+    let own = meta.uid() == 0 || meta.uid() == rustix::process::geteuid().as_raw();
+    let tamper_proof = meta.mode() & WRITABLE_BY_OTHERS == 0 || meta.mode() & STICKY != 0;
+    own && tamper_proof && accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok()
+}
