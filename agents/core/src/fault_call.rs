@@ -18,6 +18,12 @@ pub(crate) struct FaultCall {
     kind: Arc<str>,
 }
 
+/// What came of staging, and the permission, to be moved into inject next.
+pub(crate) struct Staged {
+    pub(crate) armed: Armed<UndoJson>,
+    pub(crate) staged: Result<(), FaultError>,
+}
+
 /// A call under way. Dropping it does not stop the call.
 pub(crate) struct Call<T>(JoinHandle<T>);
 
@@ -51,12 +57,11 @@ impl FaultCall {
         on_thread(async move { this.fault()?.prepare(&spec, &target, &id).await })
     }
 
-    /// Gives the permission back: it is moved into inject next.
-    pub(crate) fn stage(&self, armed: Armed<UndoJson>) -> Call<Result<(Armed<UndoJson>, Result<(), FaultError>), FaultError>> {
+    pub(crate) fn stage(&self, armed: Armed<UndoJson>) -> Call<Result<Staged, FaultError>> {
         let this = self.clone();
         on_thread(async move {
             let staged = this.fault()?.stage(&armed).await;
-            Ok((armed, staged))
+            Ok(Staged { armed, staged })
         })
     }
 

@@ -11,13 +11,12 @@ use chaos_core::event::InjectionState as S;
 use chaos_core::experiment::SystemProcess;
 use chaos_core::fault::InPlace;
 use chaos_core::journal::{Journal, Status};
-use chaos_core::link::ExecutorLink;
 use chaos_core::plan::Plan;
 use chaos_core::recover::{Standing, survey};
 use chaos_core::state_dir::StateDir;
 use chaos_core::wire::{Reply, Request};
 use fakes::{FILE, Spec, read_log};
-use harness::{Coordinator, becomes, begin, eventually, grant, injection, plan, target};
+use harness::{Coordinator, becomes, eventually, grant, injection, plan, spawn, target};
 
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -63,7 +62,7 @@ impl Place {
 
     async fn start(&self, lease: Duration) -> Coordinator {
         StateDir::open(&self.state()).unwrap();
-        let link = ExecutorLink::spawn(&self.program(), &self.state(), begin("r1", &self.state(), lease)).await;
+        let link = spawn(&self.program(), &self.state(), "r1", lease).await;
         Coordinator::new(link.unwrap())
     }
 
@@ -405,7 +404,7 @@ async fn rule_12_no_room_for_the_journal_and_nothing_is_injected() {
     StateDir::open(&place.state()).unwrap();
     // The journal's own name is taken by something that cannot be written.
     std::fs::create_dir(place.state().join("journals/r1.journal")).unwrap();
-    let link = ExecutorLink::spawn(&place.program(), &place.state(), begin("r1", &place.state(), LEASE)).await;
+    let link = spawn(&place.program(), &place.state(), "r1", LEASE).await;
     let refused = link.err().expect("nothing may begin");
     assert!(refused.message.contains("journals/r1.journal"), "{}", refused.message);
     let state = StateDir::open(&place.state()).unwrap();

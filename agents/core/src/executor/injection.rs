@@ -17,7 +17,7 @@ use crate::clock::Boot;
 use crate::event::InjectionState;
 use crate::failpoint;
 use crate::fault::{Armed, FaultError, InPlace, InjectionId, Persistence, Prepared, Presence, Profile, Reversibility, Reverted, UndoJson};
-use crate::fault_call::{Call, FaultCall};
+use crate::fault_call::{Call, FaultCall, Staged};
 use crate::journal::{Intent, Journal, JournalError, Record};
 use crate::lever::Lever;
 use crate::plan::PlannedInjection;
@@ -76,7 +76,11 @@ impl Shared {
         });
         let result = written.await.unwrap_or_else(|e| Err(FaultError::new(format!("a defect while journaling: {e}"))));
         if let Err(e) = &result {
-            self.trouble.send_if_modified(|trouble| trouble.is_none() && trouble.insert(e.message.clone()).len() > 0);
+            self.trouble.send_if_modified(|trouble| {
+                let first = trouble.is_none();
+                trouble.get_or_insert_with(|| e.message.clone());
+                first
+            });
         }
         result
     }
@@ -249,7 +253,7 @@ impl Injection {
     /// From the intent to the reason for taking it back.
     async fn act(&mut self, standing: &Standing, armed: Armed<UndoJson>) -> Result<String, FaultError> {
         let mut staging = self.fault.stage(armed);
-        let (armed, staged) = self.attend(standing, staging.result()).await?;
+        let Staged { armed, staged } = self.attend(standing, staging.result()).await?;
         staged?;
         let slot = self.order.slot.clone();
         self.shared.journal(move |journal| journal.staged(&slot)).await?;

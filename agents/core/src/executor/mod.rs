@@ -69,8 +69,11 @@ pub struct Executor {
     /// Version of this program.
     pub chaos: String,
     /// Builds the faults and the guard, once the run has said what it is.
-    pub compose: Box<dyn FnOnce(&Begin, TellSystem) -> Composition + Send>,
+    pub compose: Compose,
 }
+
+/// Builds the faults and the guard of one run.
+pub type Compose = Box<dyn FnOnce(&Begin, TellSystem) -> Composition + Send>;
 
 /// Whom a world tells what becomes of the processes of `system:`, by name.
 pub type TellSystem = Arc<dyn Fn(&str, SystemState) + Send + Sync>;

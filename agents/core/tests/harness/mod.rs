@@ -1,6 +1,8 @@
 //! A small coordinator: makes plans by hand, grants, and listens.
 #![allow(dead_code, unreachable_pub, reason = "each test uses some of it")]
 
+pub mod crash;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +10,7 @@ use std::time::{Duration, Instant};
 use chaos_core::clock::Boot;
 use chaos_core::event::{InjectionState, What};
 use chaos_core::fault::{Bystanders, Grade, Reach, Reversibility};
-use chaos_core::link::{ExecutorLink, Heard};
+use chaos_core::link::{ExecutorLink, Heard, LinkError};
 use chaos_core::plan::{Grant, Plan, PlannedInjection};
 use chaos_core::target::{Facets, Identity, Target};
 use chaos_core::wire::{Begin, Reply, Request};
@@ -82,6 +84,17 @@ pub fn grant(plan: &Plan, slot: &str) -> Grant {
     Grant { slot: slot.into(), plan: plan.hash(), target, issued: Boot::now() }
 }
 
+/// Starts an executor from a script that was just written: while another thread forks, its child has the script open for
+/// writing for an instant, and the kernel refuses to execute it.
+pub async fn spawn(program: &Path, state: &Path, run: &str, lease: Duration) -> Result<ExecutorLink, LinkError> {
+    loop {
+        match ExecutorLink::spawn(program, state, begin(run, state, lease)).await {
+            Err(e) if e.message.contains("Text file busy") => tokio::time::sleep(Duration::from_millis(5)).await,
+            spawned => return spawned,
+        }
+    }
+}
+
 /// A coordinator that remembers everything it heard.
 pub struct Coordinator {
     pub link: ExecutorLink,
@@ -149,6 +162,10 @@ impl Coordinator {
     pub async fn close(&mut self) -> Vec<String> {
         self.link.send(Request::Close).await;
         self.closed().await
+    }
+
+    pub fn has_closed(&self) -> bool {
+        self.replies.iter().any(|r| matches!(r, Reply::Closed { .. }))
     }
 
     pub async fn closed(&mut self) -> Vec<String> {
