@@ -12,3 +12,4 @@ pub mod judge;
 pub mod plan;
 pub mod reference;
 pub mod report;
+pub mod run;

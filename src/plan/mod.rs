@@ -411,9 +411,14 @@ fn notes(injections: &[PlannedInjection]) -> Vec<String> {
 
 /// `method[0].meanwhile[1]`, repetition 0, first target: `1_2.1.1`. Fit for a tag, a file name and a person.
 fn slot(step: &str, repetition: u32, index: usize) -> String {
-    let numbers: Vec<String> =
-        step.split('[').skip(1).filter_map(|part| part.split(']').next()?.parse::<u32>().ok()).map(|n| (n + 1).to_string()).collect();
-    format!("{}.{}.{}", numbers.join("_"), repetition + 1, index + 1)
+    format!("{}.{}.{}", position(step), repetition + 1, index + 1)
+}
+
+/// Where a step stands, short and fit for a file name: `method[0].meanwhile[1]` is `1_2`.
+#[must_use]
+pub fn position(step: &str) -> String {
+    let numbers = step.split('[').skip(1).filter_map(|part| part.split(']').next()?.parse::<u32>().ok());
+    numbers.map(|n| (n + 1).to_string()).collect::<Vec<_>>().join("_")
 }
 
 /// Does this injection belong to that asking?

@@ -107,19 +107,19 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Lets `work` run to its end while listening; interrupts no longer end anything, but a second Ctrl-C hurries.
+    /// Lets `work` run to its end while listening; what would interrupt is recorded, and a person's Ctrl-C hurries.
     pub async fn to_the_end<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
             tokio::select! {
                 biased;
-                _ = self.one() => {}
+                interrupt = self.one() => self.late(interrupt),
                 done = &mut work => return done,
             }
         }
     }
 
-    /// As [`Self::to_the_end`], but a second Ctrl-C ends it.
+    /// As [`Self::to_the_end`], but ends as soon as somebody hurries.
     pub async fn unless_hurried<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
         loop {
@@ -128,16 +128,25 @@ impl<'a> Pump<'a> {
             }
             tokio::select! {
                 biased;
-                _ = self.one() => {}
+                interrupt = self.one() => self.late(interrupt),
                 done = &mut work => return Some(done),
             }
         }
     }
 
+    /// An interrupt after the method: everything is being taken back already.
+    fn late(&mut self, interrupt: Option<Interrupt>) {
+        let Some(interrupt) = interrupt else { return };
+        self.interrupted = true;
+        self.hurry |= matches!(interrupt.by, AbortedBy::Person | AbortedBy::Signal);
+        self.stage.say(What::Aborted { by: interrupt.by, because: interrupt.because });
+    }
+
     /// Listens until the prober, told to stop, has handed over its last sample.
     pub async fn until_dry(&mut self) {
         while self.samples.is_some() {
-            self.one().await;
+            let interrupt = self.one().await;
+            self.late(interrupt);
         }
     }
 
