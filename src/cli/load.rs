@@ -28,19 +28,27 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 pub fn load(source: &Source, run: &str, console: Console, worlds: &Worlds) -> Result<Loaded, Failure> {
     match read(&source.file, &source.set, run, worlds) {
         Ok(loaded) => {
-            if !loaded.diagnostics.is_empty() {
-                console.say(experiment::render(&loaded.diagnostics, console.color_err).trim_end());
+            if !loaded.warnings.is_empty() {
+                console.say(experiment::render(&loaded.warnings, console.color_err).trim_end());
             }
             Ok(loaded)
         }
-        Err(diagnostics) => Err(Failure::rendered(experiment::render(&diagnostics, console.color_err))),
+        Err(diagnostics) => Err(wrong(&diagnostics, console)),
     }
+}
+
+/// Diagnostics as the reason why nothing was run.
+pub fn wrong(diagnostics: &[Diagnostic], console: Console) -> Failure {
+    let text = experiment::render(diagnostics, console.color_err);
+    Failure::rendered(format!("{text}{}; nothing was run", experiment::summary(diagnostics)))
 }
 
 /// Reads an experiment.
 ///
 /// # Errors
 /// With every diagnostic.
-pub fn read(file: &Path, set: &[(String, String)], run: &str, worlds: &Worlds) -> Result<Loaded, Vec<Diagnostic>> {
-    experiment::load(file, &LoadOptions { sets: set.to_vec(), run: run.to_owned(), words: worlds.words() })
+pub fn read(file: &Path, set: &[(String, String)], run_id: &str, worlds: &Worlds) -> Result<Loaded, Vec<Diagnostic>> {
+    let sets = set.iter().cloned().collect();
+    let env = |name: &str| std::env::var(name).ok();
+    experiment::load(file, &LoadOptions { vocabulary: worlds.vocabulary(), sets: &sets, env: &env, run_id })
 }

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, console: Console, worlds: &Worlds) -> Result<Exit
 
 /// Refusals of a plan, each at its place in the file.
 pub(super) fn refused(loaded: &Loaded, refusals: &[Refusal], console: Console) -> Failure {
-    let diagnostics: Vec<_> =
-        refusals.iter().map(|r| loaded.places.error(&r.path, "refused", r.message.clone(), r.hint.clone())).collect();
-    Failure::rendered(experiment::render(&diagnostics, console.color_err))
+    let at = |r: &Refusal| loaded.error_at(&r.path, "refused", r.message.clone(), r.hint.clone());
+    let diagnostics: Vec<_> = refusals.iter().map(at).collect();
+    Failure::rendered(format!("{}nothing was injected", experiment::render(&diagnostics, console.color_err)))
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use chaos_core::clock::Wall;
 use chaos_core::event::What;
 use chaos_core::lever::Lever;
-use chaos_core::link::{ExecutorLink, LOCAL_LEASE, LinkError, Program};
+use chaos_core::link::{ExecutorLink, LEASE, LinkError};
 use chaos_core::state_dir::StateDir;
 use chaos_core::target::Target;
 use chaos_core::wire::Begin;
@@ -88,10 +88,9 @@ async fn execute(
         chaos: env!("CARGO_PKG_VERSION").to_owned(),
         run_folder: folder.to_owned(),
         secrets: loaded.secrets.expose().clone(),
-        lease: LOCAL_LEASE.into(),
+        lease: LEASE.into(),
     };
-    let program = Program::this(Some(state.path())).map_err(|e| Failure::usage(format!("find this program's own file: {e}")))?;
-    let link = ExecutorLink::spawn(&program, begin, &folder.join("executor.log")).await.map_err(not_started)?;
+    let link = ExecutorLink::spawn(worlds.host.view().program(), state.path(), begin).await.map_err(not_started)?;
     let protected = |target: &Target| worlds.protected(target);
     let port_owner = |port: u16| worlds.host.view().who_listens(port);
     let known = worlds.known(&protected);
@@ -113,10 +112,7 @@ async fn execute(
 }
 
 fn not_started(error: LinkError) -> Failure {
-    match error {
-        LinkError::Refused { message, hint } => Failure::usage(format!("nothing was run: {message}")).maybe_hint(hint),
-        LinkError::Start(_) | LinkError::Ended(_) => Failure::usage(format!("nothing was run: {error}")),
-    }
+    Failure::usage(format!("nothing was run: {}", error.message)).maybe_hint(error.hint)
 }
 
 fn sinks(args: &Args, folder: &Path, console: Console) -> Result<Vec<Box<dyn Sink>>, Failure> {

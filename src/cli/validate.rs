@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, console: Console, worlds: &Worlds) -> Result<Exit
         match load::read(file, &args.set, "validate", worlds) {
             Ok(loaded) => {
                 well.push(format!("{}: {}", file.display(), loaded.experiment.title));
-                all.extend(loaded.diagnostics);
+                all.extend(loaded.warnings);
             }
             Err(diagnostics) => all.extend(diagnostics),
         }
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, console: Console, worlds: &Worlds) -> Result<Exit
         Format::Json => console.data(format_args!("{:#}\n", serde_json::to_value(&all).unwrap_or_default())),
         Format::Text => {
             if !all.is_empty() {
-                console.say(experiment::render(&all, console.color_err).trim_end());
+                console.say(format_args!("{}{}; nothing was run", experiment::render(&all, console.color_err), experiment::summary(&all)));
             }
             for line in well {
                 console.data(format_args!("valid: {line}\n"));

@@ -9,6 +9,7 @@ use chaos_core::target::{Target, TargetKindTable};
 use chaos_host::Host;
 
 use super::Failure;
+use crate::experiment::Vocabulary;
 use crate::plan::Known;
 
 /// What this program can find, ask and do.
@@ -37,6 +38,12 @@ impl Worlds {
             probes: Arc::new(chaos_probe::probes()),
             host,
         })
+    }
+
+    /// The words of the experiment file.
+    #[must_use]
+    pub fn vocabulary(&self) -> Vocabulary<'_> {
+        Vocabulary { faults: &self.faults, probes: &self.probes, kinds: &self.kinds }
     }
 
     /// Why something is never a target, by no setting (RULES 4). What cannot be looked at is protected.

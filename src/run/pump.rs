@@ -5,11 +5,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use chaos_core::FaultError;
-use chaos_core::clock::Mono;
+use chaos_core::clock::{Boot, Mono};
 use chaos_core::event::{AbortedBy, InjectionState, What};
 use chaos_core::lever::Lever;
-use chaos_core::link::{ExecutorLink, Heard as FromExecutor, LOCAL_LEASE};
-use chaos_core::recover::{InjectionOutcome, RecoveryReport};
+use chaos_core::link::{ExecutorLink, Heard as FromExecutor, LEASE};
 use chaos_core::sample::SampleBatch;
 use chaos_core::wire::{Reply, Request};
 use tokio::sync::mpsc;
@@ -29,6 +28,8 @@ pub struct Interrupt {
 
 /// How often the lever is looked at. Once a second is the least.
 const LEVER: Duration = Duration::from_millis(500);
+/// Boot time that monotonic time has not seen: the machine was suspended, and samples across it mean nothing.
+const SLEPT: Duration = Duration::from_secs(1);
 /// How often those who listen may redraw, and the clock is looked at.
 const REDRAW: Duration = Duration::from_millis(100);
 
@@ -43,7 +44,7 @@ pub struct Pump<'a> {
     stops: Vec<StopWatch>,
     interrupted: bool,
     hurry: bool,
-    last_tick: Mono,
+    last_tick: (Mono, Boot),
     look_at_lever: Mono,
     /// The executor has said its last word.
     silent: bool,
@@ -62,7 +63,7 @@ impl<'a> Pump<'a> {
             stops: Vec::new(),
             interrupted: false,
             hurry: false,
-            last_tick: Mono::now(),
+            last_tick: (Mono::now(), Boot::now()),
             look_at_lever: Mono::now(),
             silent: false,
         }
@@ -152,20 +153,14 @@ impl<'a> Pump<'a> {
 
     /// Takes in one thing that happens.
     async fn one(&mut self) -> Option<Interrupt> {
-        let tick = self.last_tick.plus(REDRAW).from_now();
+        let tick = self.last_tick.0.plus(REDRAW).from_now();
         tokio::select! {
             biased;
             Some(request) = self.requests.recv() => {
                 self.link.send(request);
                 None
             }
-            heard = self.link.next(), if !self.silent => match heard {
-                Some(heard) => self.from_executor(heard),
-                None => {
-                    self.silent = true;
-                    None
-                }
-            },
+            heard = self.link.next(), if !self.silent => self.from_executor(heard),
             heard = self.signals.next() => self.heard(heard),
             batch = next_batch(&mut self.samples) => match batch {
                 Some(batch) => self.batch(batch),
@@ -185,45 +180,34 @@ impl<'a> Pump<'a> {
                 None
             }
             FromExecutor::Reply(reply) => {
+                self.silent |= matches!(reply, Reply::Closed { .. });
                 self.stage.watched.reply(reply);
                 None
             }
-            FromExecutor::Slept(by) => self.stop(AbortedBy::Slept, format!("the machine slept for {} s", by.as_secs())),
             FromExecutor::Lost { message } => {
                 self.stage.say(What::ExecutorLost { message: message.clone() });
                 self.stop(AbortedBy::Executor, message)
             }
-            FromExecutor::Recovered(outcome) => {
-                self.recovered(outcome);
+            FromExecutor::Recovered { residue, message } => {
+                self.silent = true;
+                self.recovered(residue, message);
                 None
             }
         }
     }
 
-    /// The executor is gone, and another one has taken back what it could.
-    fn recovered(&mut self, outcome: Result<RecoveryReport, String>) {
-        let slots_open = self.stage.planned().map(|p| self.stage.watched.look(|s| s.in_force(p))).unwrap_or_default();
-        let residue = match outcome {
-            Ok(report) => {
-                for injection in report.runs.iter().flat_map(|r| &r.injections) {
-                    let state = match &injection.outcome {
-                        InjectionOutcome::Reverted(notes) => InjectionState::Reverted { notes: notes.clone() },
-                        InjectionOutcome::Residue(finding) => InjectionState::Residue(FaultError::new(finding.clone())),
-                    };
-                    self.stage.say(What::Injection { slot: injection.slot.clone(), state });
-                }
-                let left = report.runs.iter().flat_map(|r| &r.injections).filter(|i| matches!(i.outcome, InjectionOutcome::Residue(_)));
-                let mut left: Vec<String> = left.map(|i| i.slot.clone()).collect();
-                if left.is_empty() && report.has_residue() {
-                    left.push("the journal".into());
-                }
-                left
-            }
-            Err(message) => {
-                self.stage.say(What::Note(format!("the run could not be recovered: {message}")));
-                slots_open
-            }
-        };
+    /// The executor is gone, and another one has taken back what it could: what was open is over, one way or the other.
+    fn recovered(&mut self, residue: Vec<String>, message: String) {
+        let open = self.stage.planned().map(|p| self.stage.watched.look(|s| s.in_force(p))).unwrap_or_default();
+        for slot in open {
+            let state = if residue.contains(&slot) {
+                InjectionState::Residue(FaultError::new(message.clone()))
+            } else {
+                InjectionState::Reverted { notes: vec!["taken back by a recovering executor".into()] }
+            };
+            self.stage.say(What::Injection { slot, state });
+        }
+        self.stage.say(What::Note(message));
         self.stage.watched.reply(Reply::Closed { residue });
     }
 
@@ -265,11 +249,15 @@ impl<'a> Pump<'a> {
     }
 
     fn tick(&mut self) -> Option<Interrupt> {
-        let now = Mono::now();
-        let gap = now.since(self.last_tick);
-        self.last_tick = now;
+        let (now, boot) = (Mono::now(), Boot::now());
+        let gap = now.since(self.last_tick.0);
+        let slept = boot.since(self.last_tick.1).saturating_sub(gap);
+        self.last_tick = (now, boot);
         self.stage.recorder.tick();
-        if gap > LOCAL_LEASE {
+        if slept > SLEPT {
+            return self.stop(AbortedBy::Slept, format!("the machine slept for {} s", slept.as_secs()));
+        }
+        if gap > LEASE {
             return self.stop(AbortedBy::Slept, format!("`chaos` stood still for {} s, longer than its lease", gap.as_secs()));
         }
         if now >= self.look_at_lever {
