@@ -16,7 +16,8 @@ pub struct Source {
     pub set: Vec<(String, String)>,
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+/// One `--set`.
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` sets nothing: write NAME=VALUE"))?;
     Ok((name.trim().to_owned(), value.to_owned()))
 }

@@ -5,9 +5,14 @@ mod console;
 mod executor;
 mod faults;
 mod halt;
+mod load;
 mod man;
+mod plan;
 mod recover;
+mod run;
+mod schema;
 mod status;
+mod validate;
 mod worlds;
 
 use std::path::PathBuf;
@@ -63,6 +68,14 @@ const EXIT_CODES: &str = "Exit codes: 0 upheld, 1 refuted, 2 the command line or
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run an experiment: from the file to the verdict
+    Run(Box<run::Args>),
+    /// See exactly what a run would do, without touching anything
+    Plan(plan::Args),
+    /// Check experiment files
+    Validate(validate::Args),
+    /// Print the JSON Schema of the experiment file, for editors
+    Schema,
     /// Run the demo system: gateway, model replicas, feature store
     Demo {
         /// Which part of it.
@@ -129,6 +142,10 @@ pub fn main() -> ExitCode {
     let console = Console::new(cli.global.color);
     console::start_log(cli.global.verbose, cli.global.log_format);
     let done = match cli.command {
+        Command::Run(args) => Worlds::assemble().and_then(|worlds| run::run(&args, &cli.global, console, &worlds)),
+        Command::Plan(args) => Worlds::assemble().and_then(|worlds| plan::run(&args, console, &worlds)),
+        Command::Validate(args) => Worlds::assemble().and_then(|worlds| validate::run(&args, console, &worlds)),
+        Command::Schema => Worlds::assemble().and_then(|worlds| schema::run(console, &worlds)),
         Command::Demo { command } => Ok(chaos_demo::run(command)),
         Command::Faults(args) => Worlds::assemble().and_then(|worlds| faults::run_faults(&args, console, &worlds)),
         Command::Probes(args) => Worlds::assemble().and_then(|worlds| faults::run_probes(&args, console, &worlds)),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use chaos_core::World;
 use chaos_core::clock::Wall;
 use chaos_core::event::What;
 use chaos_core::lever::Lever;
@@ -65,7 +66,7 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
     }
     recover::gate(&state, worlds, console)?;
     worlds.host.protect(state.path());
-    let folder = state.make_run_folder(&run_id).map_err(|e| Failure::usage(e.to_string()).maybe_hint(e.hint))?;
+    let folder = state.make_run_folder(&run_id).map_err(|e| Failure::usage(e.to_string()).hint(e.hint))?;
     let runtime = runtime()?;
     let done = runtime.block_on(execute(args, &loaded, &run_id, &folder, lever, &state, console, worlds))?;
     drop(runtime);
@@ -141,7 +142,7 @@ impl Sink for Screen {
 /// Judges, tells, and gives the exit code.
 fn finish(args: &Args, done: Done, loaded: &Loaded, folder: &Path, console: Console) -> Result<ExitCode, Failure> {
     let Done { folding, recorder, refused } = done;
-    let record = folding.into_record(Reading::Live).map_err(|e| Failure::usage(e.message).maybe_hint(e.hint).exit(70))?;
+    let record = folding.into_record(Reading::OwnRun).map_err(|e| Failure::usage(e.message).maybe_hint(e.hint).exit(70))?;
     let verdict = judge::judge(&record);
     recorder.say(What::Judged(serde_json::to_value(&verdict).unwrap_or_default()));
     recorder.say(What::Finished { exit: verdict.exit, wall: Wall::now() });

@@ -7,6 +7,6 @@ use super::{Console, Failure};
 use crate::experiment;
 
 pub(super) fn run(console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
-    console.data(format_args!("{:#}\n", experiment::schema(worlds.vocabulary())));
+    console.data(format_args!("{:#}\n", experiment::schema(&worlds.vocabulary())));
     Ok(ExitCode::SUCCESS)
 }

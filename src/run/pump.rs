@@ -157,7 +157,7 @@ impl<'a> Pump<'a> {
         tokio::select! {
             biased;
             Some(request) = self.requests.recv() => {
-                self.link.send(request);
+                self.link.send(request).await;
                 None
             }
             heard = self.link.next(), if !self.silent => self.from_executor(heard),
