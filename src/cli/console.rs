@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use super::LogFormat;
+use crate::report::Style;
 
 /// When to colour what is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -42,6 +43,18 @@ impl Console {
         Self { color_out: color(out), color_err: color(err), live: err && !plain }
     }
 
+    /// How a report on stdout may look.
+    #[must_use]
+    pub fn style_out(&self) -> Style {
+        Style { colour: self.color_out, width: width(std::io::stdout()) }
+    }
+
+    /// How the display on stderr may look.
+    #[must_use]
+    pub fn style_err(&self) -> Style {
+        Style { colour: self.color_err, width: width(std::io::stderr()) }
+    }
+
     /// Writes data. A reader that has gone away (`| head`) is no failure.
     pub fn data(&self, text: impl Display) {
         let mut out = std::io::stdout().lock();
@@ -67,6 +80,14 @@ impl Console {
         }
         ExitCode::from(failure.exit)
     }
+}
+
+/// Columns of a terminal; of anything else, what a report is made for. Longer lines are hard to read anywhere.
+fn width(stream: impl std::os::fd::AsFd) -> usize {
+    const USUAL: u16 = 80;
+    const WIDEST: u16 = 110;
+    let columns = rustix::termios::tcgetwinsize(stream).map_or(USUAL, |size| size.ws_col);
+    usize::from(if columns == 0 { USUAL } else { columns.min(WIDEST) })
 }
 
 /// Why a command ended without doing what it was asked: in words, with what to do and the exit code.

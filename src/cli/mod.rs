@@ -9,6 +9,7 @@ mod load;
 mod man;
 mod plan;
 mod recover;
+mod report;
 mod run;
 mod schema;
 mod status;
@@ -70,6 +71,8 @@ const EXIT_CODES: &str = "Exit codes: 0 upheld, 1 refuted, 2 the command line or
 pub enum Command {
     /// Run an experiment: from the file to the verdict
     Run(Box<run::Args>),
+    /// Render a run again, from its record alone
+    Report(report::Args),
     /// See exactly what a run would do, without touching anything
     Plan(plan::Args),
     /// Check experiment files
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
     console::start_log(cli.global.verbose, cli.global.log_format);
     let done = match cli.command {
         Command::Run(args) => Worlds::assemble().and_then(|worlds| run::run(&args, &cli.global, console, &worlds)),
+        Command::Report(args) => report::run(&args, &cli.global, console),
         Command::Plan(args) => Worlds::assemble().and_then(|worlds| plan::run(&args, console, &worlds)),
         Command::Validate(args) => Worlds::assemble().and_then(|worlds| validate::run(&args, console, &worlds)),
         Command::Schema => Worlds::assemble().and_then(|worlds| schema::run(console, &worlds)),

@@ -32,7 +32,8 @@ pub(super) fn run(args: &Args, global: &Global, console: Console) -> Result<Exit
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && name == "executor.jsonl" => continue,
             Err(e) => return Err(Failure::usage(format!("read the record {}: {e}", path.display()))),
         };
-        read_events(&mut folding, &path.display().to_string(), BufReader::new(file)).map_err(|e| Failure::usage(e.message).maybe_hint(e.hint))?;
+        read_events(&mut folding, &path.display().to_string(), BufReader::new(file))
+            .map_err(|e| Failure::usage(e.message).maybe_hint(e.hint))?;
         if folder.is_file() {
             break;
         }
@@ -44,14 +45,17 @@ pub(super) fn run(args: &Args, global: &Global, console: Console) -> Result<Exit
     if let Some(stored) = &stored
         && stored.exit != judged_now.exit
     {
-        console.say(format_args!("note: this version of chaos would judge exit {}, the verdict of then is exit {}", judged_now.exit, stored.exit));
+        console.say(format_args!(
+            "note: this version of chaos would judge exit {}, the verdict of then is exit {}",
+            judged_now.exit, stored.exit
+        ));
     }
     let verdict = stored.unwrap_or(judged_now);
     write_reports(&args.outputs, &record, &verdict, None)?;
     if args.json {
         console.data(report::json(&record, &verdict));
     } else {
-        console.data(report::terminal(&record, &verdict, console.color_out));
+        console.data(report::terminal(&record, &verdict, console.style_out()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -66,7 +70,8 @@ fn find(run: &str, global: &Global) -> Result<PathBuf, Failure> {
     let listed = std::fs::read_dir(&runs).map_err(|e| Failure::usage(format!("list the runs in {}: {e}", runs.display())))?;
     let mut names: Vec<String> = listed.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
     names.sort();
-    let found: Vec<&String> = if run == "last" { names.last().into_iter().collect() } else { names.iter().filter(|n| n.starts_with(run)).collect() };
+    let found: Vec<&String> =
+        if run == "last" { names.last().into_iter().collect() } else { names.iter().filter(|n| n.starts_with(run)).collect() };
     match found.as_slice() {
         [one] => Ok(runs.join(one)),
         [] => Err(Failure::usage(format!("no run in {} is called `{run}`", runs.display()))

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use chaos_core::World;
 use chaos_core::clock::Wall;
-use chaos_core::event::What;
+use chaos_core::event::{Event, What};
 use chaos_core::lever::Lever;
 use chaos_core::link::{ExecutorLink, LEASE, LinkError};
 use chaos_core::state_dir::StateDir;
@@ -107,7 +107,9 @@ async fn execute(
         link,
         sinks: sinks(args, folder, console)?,
         port_owner: &port_owner,
-        user: std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| format!("uid {}", rustix::process::geteuid().as_raw())),
+        user: std::env::var("SUDO_USER")
+            .or_else(|_| std::env::var("USER"))
+            .unwrap_or_else(|_| format!("uid {}", rustix::process::geteuid().as_raw())),
     };
     run::run(setup).await.map_err(Failure::usage)
 }
@@ -121,21 +123,20 @@ fn sinks(args: &Args, folder: &Path, console: Console) -> Result<Vec<Box<dyn Sin
     let record = RecordFile::create(&path).map_err(|e| Failure::usage(format!("write the record {}: {e}", path.display())))?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(record)];
     if !args.quiet {
-        sinks.push(Box::new(Screen(report::live::Live::new(console.live, console.color_err))));
+        sinks.push(Box::new(Screen(report::Live::new(std::io::stderr(), console.style_err(), console.live))));
     }
     Ok(sinks)
 }
 
 /// The live display, as one who listens to a run.
-struct Screen(report::live::Live);
+struct Screen(report::Live<std::io::Stderr>);
 
 impl Sink for Screen {
-    fn event(&mut self, event: &chaos_core::event::Event) {
+    fn event(&mut self, event: &Event) {
         self.0.event(event);
-    }
-
-    fn tick(&mut self) {
-        self.0.tick();
+        if matches!(event.what, What::Finished { .. }) {
+            self.0.finish();
+        }
     }
 }
 
@@ -154,7 +155,7 @@ fn finish(args: &Args, done: Done, loaded: &Loaded, folder: &Path, console: Cons
     if args.json {
         console.data(report::json(&record, &verdict));
     } else {
-        console.data(report::terminal(&record, &verdict, console.color_out));
+        console.data(report::terminal(&record, &verdict, console.style_out()));
         console.say(format_args!("\nreport: {}", folder.join("report.html").display()));
     }
     Ok(ExitCode::from(verdict.exit))

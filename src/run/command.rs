@@ -31,7 +31,8 @@ const OUTPUT_KEPT: usize = 2_048;
 pub async fn run(command: &RunCommand, folder: &Path, log: &Path, secrets: &Secrets) -> Result<Ended, String> {
     let (program, args) = program(&command.command)?;
     let cannot = |what: &str, e: std::io::Error| format!("{what}: {e}");
-    let out = File::create(log).map_err(|e| cannot(&format!("write the output of `{}` to {}", command.command.join(" "), log.display()), e))?;
+    let out =
+        File::create(log).map_err(|e| cannot(&format!("write the output of `{}` to {}", command.command.join(" "), log.display()), e))?;
     let err = out.try_clone().map_err(|e| cannot("write the output", e))?;
     let mut child = tokio::process::Command::new(&program)
         .args(args)

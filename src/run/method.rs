@@ -13,8 +13,8 @@ use chaos_core::experiment::{Action, Hold, Inject, Ramp, RunCommand, Step, WaitF
 use chaos_core::fault::InPlace;
 use chaos_core::wire::Request;
 
-use super::stage::Stage;
 use super::pump::Interrupt;
+use super::stage::Stage;
 use super::{command, ramp};
 use crate::plan::grant::{Now, grants};
 use crate::plan::schedule::Asking;
@@ -236,7 +236,9 @@ async fn climb(stage: &Stage<'_>, inject: &Inject, ramp: &Ramp, slots: &[String]
 /// Finds the targets again, checks every limit again, and asks the executor. Nothing is asked if anything does not fit.
 async fn grant(stage: &Stage<'_>, inject: &Inject, asking: Asking<'_>) -> Result<Vec<String>, Interrupt> {
     let guard = |because: String| Interrupt { by: AbortedBy::Guard, because };
-    let refused = |refusals: Vec<plan::Refusal>| guard(refusals.into_iter().map(|r| format!("not injected: {}", r.message)).collect::<Vec<_>>().join("; "));
+    let refused = |refusals: Vec<plan::Refusal>| {
+        guard(refusals.into_iter().map(|r| format!("not injected: {}", r.message)).collect::<Vec<_>>().join("; "))
+    };
     let found = plan::find_again(stage.experiment, stage.run, stage.known).await.map_err(refused)?;
     let (harmed, ever) = stage.watched.look(|s| (s.harmed(stage.plan(), &found.populations), s.ever_harmed(stage.plan())));
     let now = Now { populations: &found.populations, harmed: &harmed, ever_harmed: &ever, never: &found.never };

@@ -119,7 +119,13 @@ pub async fn run(setup: Setup<'_>) -> Result<Done, String> {
     Ok(Done { folding: folding.into_inner(), recorder, refused })
 }
 
-async fn up_to_the_method(stage: &Stage<'_>, pump: &mut Pump<'_>, prober: &mut Option<Prober>, seed: Option<u64>, probes: &Arc<ProbeTable>) -> Ended {
+async fn up_to_the_method(
+    stage: &Stage<'_>,
+    pump: &mut Pump<'_>,
+    prober: &mut Option<Prober>,
+    seed: Option<u64>,
+    probes: &Arc<ProbeTable>,
+) -> Ended {
     match start_system(stage, pump, probes).await {
         Ok(Ok(())) => {}
         Ok(Err(missed)) => {
@@ -178,10 +184,12 @@ async fn start_process(stage: &Stage<'_>, process: &SystemProcess, probes: &Arc<
     }
     stage.send(Request::StartSystem(Box::new(process.clone())));
     let slot = format!("system.{name}");
-    let died = || stage.watched.until(|s| match s.system(name) {
-        Some(SystemState::Died { how }) => Some(how.clone()),
-        _ => s.slot(&slot).failed.map(|e| e.message),
-    });
+    let died = || {
+        stage.watched.until(|s| match s.system(name) {
+            Some(SystemState::Died { how }) => Some(how.clone()),
+            _ => s.slot(&slot).failed.map(|e| e.message),
+        })
+    };
     let started = stage.watched.until(|s| match s.system(name) {
         Some(SystemState::Started { .. } | SystemState::Ready | SystemState::Restarted { .. }) => Some(Ok(())),
         _ => s.slot(&slot).failed.map(|e| Err(e.message)),
@@ -267,8 +275,12 @@ fn questions(stage: &Stage<'_>) -> Vec<AskedQuestion> {
     };
     let mut out = Vec::new();
     for (index, hypothesis) in stage.experiment.hypotheses.iter().enumerate() {
-        let ask = |asked, question: &chaos_core::experiment::Question| {
-            AskedQuestion { hypothesis: index, asked, question: question.clone(), measured: measured(hypothesis), targets: members(&question.of) }
+        let ask = |asked, question: &chaos_core::experiment::Question| AskedQuestion {
+            hypothesis: index,
+            asked,
+            question: question.clone(),
+            measured: measured(hypothesis),
+            targets: members(&question.of),
         };
         out.push(ask(Asked::Users, &hypothesis.question));
         out.extend(hypothesis.health.as_ref().map(|h| ask(Asked::Health, &h.question)));
@@ -333,7 +345,10 @@ async fn teardown(stage: &Stage<'_>, pump: &mut Pump<'_>, prober: Option<Prober>
     stage.send(Request::Close);
     let residue = pump.to_the_end(stage.watched.until(super::state::State::closed)).await;
     for slot in residue {
-        stage.say(What::Residue { finding: format!("{slot} could not be taken back; `chaos recover` tries again, `chaos recover --print` says how by hand"), slot });
+        stage.say(What::Residue {
+            finding: format!("{slot} could not be taken back; `chaos recover` tries again, `chaos recover --print` says how by hand"),
+            slot,
+        });
     }
 }
 

@@ -52,7 +52,13 @@ pub struct Pump<'a> {
 
 impl<'a> Pump<'a> {
     /// Starts to listen.
-    pub fn new(stage: &'a Stage<'a>, link: ExecutorLink, requests: mpsc::UnboundedReceiver<Request>, signals: Signals, lever: Lever) -> Self {
+    pub fn new(
+        stage: &'a Stage<'a>,
+        link: ExecutorLink,
+        requests: mpsc::UnboundedReceiver<Request>,
+        signals: Signals,
+        lever: Lever,
+    ) -> Self {
         Self {
             stage,
             link,

@@ -143,7 +143,10 @@ impl State {
             let well = now.iter().any(|t| t.identity == target.identity && t.healthy);
             !slot.over || !(well || complete)
         };
-        self.injections(plan).filter(|(i, slot, target)| still(i, slot, target)).map(|(i, _, target)| Harmed { set: i.set.clone(), target }).collect()
+        self.injections(plan)
+            .filter(|(i, slot, target)| still(i, slot, target))
+            .map(|(i, _, target)| Harmed { set: i.set.clone(), target })
+            .collect()
     }
 
     /// Everything that was harmed at any time.
