@@ -461,7 +461,7 @@ fn proof(clean: bool, reversible: usize, irreversible: usize, left: usize) -> St
         n => format!(" {} cannot be taken back and {} observed instead.", plural(n, "effect"), if n == 1 { "was" } else { "were" }),
     };
     match (clean, reversible) {
-        (false, _) => format!("{} of what was done {} still there.", plural(left, "part"), if left == 1 { "is" } else { "are" }),
+        (false, _) => format!("{} {} left behind.", plural(left, "effect"), if left == 1 { "was" } else { "were" }),
         (true, 0) if irreversible == 0 => "Nothing was injected, so nothing is left.".into(),
         (true, 0) => format!("Nothing of ours is left.{also}"),
         (true, 1) => format!("The fault was taken back; inspection found nothing left.{also}"),

@@ -16,7 +16,7 @@ use chaos_core::sample::{Asked, SampleBatch};
 
 use super::strip::{self, Slice};
 use super::style::{Ink, Style, clip, plain};
-use crate::judge::wording::{length, share};
+use crate::judge::wording::{length, plural, share};
 
 /// Drawn at most this often.
 const EVERY: Duration = Duration::from_millis(100);
@@ -104,9 +104,8 @@ impl<W: Write> Live<W> {
                 None
             }
             What::Planned(plan) => {
-                let faults = plan.injections.len();
                 self.plan = Some(plan.clone());
-                Some((Ink::Faint, format!("planned {faults} injections, seed {}", plan.seed)))
+                Some((Ink::Faint, format!("planned {}, seed {}", plural(plan.injections.len(), "injection"), plan.seed)))
             }
             What::Phase(phase) => {
                 self.phase = Some((*phase, self.now));

@@ -19,8 +19,8 @@ pub fn markdown(record: &Record, verdict: &Verdict) -> String {
         for i in &verdict.injections {
             let _ = writeln!(
                 out,
-                "| `{}` | {} | {} | {} |",
-                i.fault,
+                "| {} | {} | {} | {} |",
+                code(&i.fault),
                 escape(&i.target),
                 escape(&phrases::in_force(i)),
                 escape(&phrases::taken_back(i))
@@ -81,15 +81,8 @@ fn hypothesis(out: &mut String, h: &HypothesisVerdict) {
     for l in &h.lines {
         let beside = [&l.context, &l.why];
         let beside: Vec<String> = beside.into_iter().flatten().map(|t| escape(t)).collect();
-        let _ = writeln!(
-            out,
-            "| {} {} | `{}` | {} | {} |",
-            sign(l.state),
-            l.part.word(),
-            l.asked.replace('|', "\\|"),
-            escape(&l.observed),
-            beside.join("; ")
-        );
+        let _ =
+            writeln!(out, "| {} {} | {} | {} | {} |", sign(l.state), l.part.word(), code(&l.asked), escape(&l.observed), beside.join("; "));
     }
     out.push('\n');
 }
@@ -142,6 +135,12 @@ fn escape(text: &str) -> String {
     out
 }
 
+/// As code: nothing in it is markup, and it cannot end itself.
+fn code(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() || c == '`' { ' ' } else { c }).collect();
+    format!("`{}`", text.replace('|', "\\|"))
+}
+
 /// Our own sentences keep what stands between backticks as code.
 fn escape_but_code(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
@@ -153,7 +152,7 @@ fn escape_but_code(text: &str) -> String {
         .enumerate()
         .map(|(i, part)| match i % 2 {
             0 => escape(part),
-            _ => format!("`{}`", part.replace(['\n', '\r'], " ")),
+            _ => code(part),
         })
         .collect()
 }

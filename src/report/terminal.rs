@@ -249,5 +249,10 @@ impl Screen<'_> {
         for step in advice::next(self.record, self.verdict) {
             self.item("→", Some(Ink::Faint), &step);
         }
+        let started = &self.record.started;
+        let foot = format!("  run {} · seed {} · {} · exit {}", started.run, started.seed, self.verdict.lasted, self.verdict.exit);
+        let foot = self.style.ink(Ink::Faint, &clip(&foot, self.style.width));
+        self.line("");
+        self.line(&foot);
     }
 }

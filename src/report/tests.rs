@@ -1,6 +1,6 @@
 //! Every format of a few runs, as snapshots.
 
-use chaos_core::event::What;
+use chaos_core::event::{InjectionState, What};
 use chaos_core::experiment::Experiment;
 use chaos_core::sample::{Asked, Outcome};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::judge::{Record, Verdict, judge};
 
 fn experiment() -> Experiment {
     ranking(json!({
-        "during": [{"metric": "success", "must": ">= 90%"}, {"metric": "p95", "must": "<= 80ms"}],
+        "during": [{"metric": "success", "must": ">= 90%"}, {"metric": "p50", "must": "<= 80ms"}],
         "recovery": {"within": "4s", "hold": "3s"},
         "health": {"question": {"every": "100ms"}, "false_ready": "<= 4s"},
     }))
@@ -29,6 +29,7 @@ fn frozen(until: f64, deep: bool) -> Record {
 
 fn residue() -> Record {
     let mut staged = Staged::frozen(experiment(), well);
+    staged.samples(Asked::Health, 0.1, 25.0, |_, _| (2, Outcome::Good));
     staged.say(16.0, What::Residue { slot: "0.0.0".into(), finding: "pid 4711 <is> still stopped & \"waits\"; kill -CONT 4711".into() });
     staged.record()
 }
@@ -106,7 +107,12 @@ fn rule_36_text_from_outside_cannot_become_markup_or_move_a_cursor() {
     experiment.title = evil.into();
     experiment.hypotheses[0].name = evil.into();
     let mut staged = Staged::frozen(experiment, third_fails(5.0, 15.0));
-    staged.planned[0].fault = evil.into();
+    staged.planned[0].target.label = evil.into();
+    for (_, _, what) in &mut staged.events {
+        if let What::Injection { state: InjectionState::Granted(t) | InjectionState::Intended { target: t, .. }, .. } = what {
+            t.label = evil.into();
+        }
+    }
     staged.say(6.0, What::Note(evil.into()));
     let record = staged.record();
     let verdict = judge(&record);
