@@ -12,7 +12,7 @@ use crate::judge::verdict::{HypothesisVerdict, State, Verdict, slot_words};
 pub fn markdown(record: &Record, verdict: &Verdict) -> String {
     let mut out = String::new();
     let state = phrases::headline_state(verdict.headline);
-    let _ = writeln!(out, "## {} {}: {}\n", emblem(state), capital(verdict.headline.words()), escape(&verdict.title));
+    let _ = writeln!(out, "## {} {}: {}\n", emblem(state), phrases::capital(verdict.headline.words()), escape(&verdict.title));
     let _ = writeln!(out, "{}\n", escape(&verdict.sentence));
     if !verdict.injections.is_empty() {
         let _ = writeln!(out, "| fault | target | in force | taken back |\n|---|---|---|---|");
@@ -62,9 +62,7 @@ fn hypothesis(out: &mut String, h: &HypothesisVerdict) {
     facts.extend(h.during.as_ref().map(|s| format!("while faults acted: {}", phrases::summary(s))));
     facts.extend(phrases::outage(h));
     facts.extend(h.clocks.iter().map(phrases::recovery));
-    facts.extend(
-        h.truth.map(|t| format!("health said well for {} while users got errors, and the reverse for {}", t.false_ready, t.false_alarm)),
-    );
+    facts.extend(h.truth.as_ref().map(phrases::truth));
     if h.state == State::Inconclusive {
         facts.extend(h.why.as_ref().map(|why| format!("inconclusive: {why}")));
     }
@@ -109,11 +107,6 @@ const fn emblem(state: State) -> &'static str {
         State::Inconclusive => "⚠️",
         State::Observed => "👁️",
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// Nothing in it is markup: no HTML, no table cell, no link, no emphasis, no line of its own.

@@ -4,7 +4,7 @@ use chaos_core::fault::{Grade, Reversibility};
 
 use crate::judge::exit::Headline;
 use crate::judge::recovery::Merit;
-use crate::judge::verdict::{ClockVerdict, HypothesisVerdict, InjectionVerdict, State, Summary, Verdict};
+use crate::judge::verdict::{ClockVerdict, HypothesisVerdict, InjectionVerdict, Range, State, Summary, Truthfulness, Verdict};
 use crate::judge::wording::{count, length, plural, share};
 use crate::judge::{Record, judge};
 
@@ -25,6 +25,21 @@ pub(super) const fn headline_state(headline: Headline) -> State {
         Headline::Refuted | Headline::Residue | Headline::Defect => State::Refuted,
         _ => State::Inconclusive,
     }
+}
+
+/// With a capital first letter.
+pub(super) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// A range of lengths in few characters: `9.94–10.2s`.
+pub(super) fn short(range: Range) -> String {
+    let words = range.words();
+    let Some((from, to)) = words.split_once(" to ") else { return words };
+    let unit = to.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number = from.strip_suffix(unit).filter(|n| n.ends_with(|c: char| c.is_ascii_digit()));
+    format!("{}–{to}", number.unwrap_or(from))
 }
 
 /// What a grade promises.
@@ -116,6 +131,20 @@ pub(super) fn outage(h: &HypothesisVerdict) -> Option<String> {
         return Some(format!("{requests} failed in a row, over {}", o.longest.words()));
     }
     Some(format!("{requests} failed: {} of all between the first and the last of them", share(o.share)))
+}
+
+/// What health claimed against what users got, in one sentence.
+pub(super) fn truth(t: &Truthfulness) -> String {
+    match (t.known.0 > 0.0, t.false_ready.0 > 0.0, t.false_alarm.0 > 0.0) {
+        (false, ..) => "health and users were not sampled together".into(),
+        (true, false, false) => "the health check told the truth".into(),
+        (true, true, false) => format!("the health check said well for {} while users got errors", t.false_ready),
+        (true, false, true) => format!("the health check said not well for {} while users were served", t.false_alarm),
+        (true, true, true) => format!(
+            "the health check said well for {} while users got errors, and not well for {} while they were served",
+            t.false_ready, t.false_alarm
+        ),
+    }
 }
 
 /// Some samples in one line.

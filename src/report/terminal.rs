@@ -142,12 +142,8 @@ impl Screen<'_> {
             };
             self.item(" ", None, &which);
         }
-        if let Some(truth) = h.truth.filter(|t| t.false_ready.0 + t.false_alarm.0 > 0.0) {
-            let text = format!(
-                "its health check said well for {} while users got errors, and the reverse for {}",
-                truth.false_ready, truth.false_alarm
-            );
-            self.item(" ", None, &text);
+        if let Some(truth) = &h.truth {
+            self.item(" ", None, &phrases::truth(truth));
         }
         self.objectives(&h.lines);
         if let (Some(why), State::Inconclusive) = (&h.why, h.state) {

@@ -17,9 +17,23 @@ fn experiment() -> Experiment {
     }))
 }
 
+/// Latencies as they come: mostly a few milliseconds, now and then many.
+fn noise(i: usize) -> u64 {
+    let roll = (i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
+    match roll % 100 {
+        0..2 => 40 + roll % 37,
+        2..12 => 9 + roll % 11,
+        _ => 3 + roll % 6,
+    }
+}
+
 /// A third of the requests fails from the freeze until `until`; health notices after 2 s where it is `deep`.
 fn frozen(until: f64, deep: bool) -> Record {
-    let mut staged = Staged::frozen(experiment(), third_fails(5.0, until));
+    let fails = third_fails(5.0, until);
+    let mut staged = Staged::frozen(experiment(), move |i, due| match fails(i, due) {
+        (_, Outcome::Good) => (noise(i), Outcome::Good),
+        bad => bad,
+    });
     staged.samples(Asked::Health, 0.1, 25.0, move |_, due| match due {
         7.0..15.2 if deep => (2, Outcome::Bad(0)),
         _ => (2, Outcome::Good),
@@ -157,4 +171,44 @@ fn on_a_terminal_the_display_is_drawn_in_place_and_wiped_at_the_end() {
     }
     let frame = during.split("\x1b[").next().unwrap_or_default();
     insta::assert_snapshot!("live_frame", frame);
+}
+
+/// A run with a million samples, a fifth of which fail for a while.
+fn a_million() -> Record {
+    use chaos_core::sample::SampleBatch;
+    let mut staged = Staged::frozen(experiment(), |_, _| (0, Outcome::Shed));
+    staged.events.retain(|(_, _, what)| !matches!(what, What::Samples(_)));
+    let rows = (0_u32..1_000_000)
+        .map(|i| {
+            let due = f64::from(i) * 25e-6;
+            let bad = (5.0..9.0).contains(&due) && i % 5 == 0;
+            let took = 2 + u64::from(i.wrapping_mul(2_654_435_761) >> 27);
+            let outcome = if bad { Outcome::TimedOut } else { Outcome::Good };
+            crate::judge::tests::staged::sample(due, if bad { 300 } else { took }, outcome)
+        })
+        .collect();
+    let batch = SampleBatch { rows, ..crate::judge::tests::staged::batch(vec![]) };
+    staged.say(24.0, What::Samples(batch));
+    staged.record()
+}
+
+#[test]
+fn a_page_with_a_million_samples_is_small_and_stands_alone() {
+    let record = a_million();
+    let page = super::html(&record, &judge(&record));
+    assert!(page.len() < 2_000_000, "{} bytes", page.len());
+    for outside in ["<script", "src=", "@import", "<link", "url("] {
+        assert!(!page.contains(outside), "the page refers to something outside of it: {outside}");
+    }
+}
+
+#[test]
+#[ignore = "writes pages into $CHAOS_PAGES, to be looked at in a browser"]
+fn pages_to_look_at() {
+    let folder = std::path::PathBuf::from(std::env::var("CHAOS_PAGES").expect("CHAOS_PAGES names a folder"));
+    let million = a_million();
+    let verdict = judge(&million);
+    for (name, record, verdict) in runs().into_iter().chain([("million", million, verdict)]) {
+        std::fs::write(folder.join(format!("{name}.html")), super::html(&record, &verdict)).unwrap();
+    }
 }
