@@ -72,13 +72,45 @@ async fn rule_39_what_dies_is_started_again_where_the_file_says_so_and_never_aft
 async fn rule_39_what_daemonises_or_ignores_sigterm_is_stopped_all_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let host = Arc::new(Host::new("chaos"));
-    let script = "trap '' TERM; (setsid sleep 600 &) ; while :; do sleep 1; done";
+    let script = "trap '' TERM; (setsid sleep 600 &) ; : > ready; while :; do sleep 1; done";
     let undo = start(&host, "daemon", &spec(folder.path(), script, json!({"stop_grace": "100ms", "log": "log"}))).await;
+    wait_for("it ignores SIGTERM", || folder.path().join("ready").exists());
     let table = faults(&host);
     let fault = table.get("system.process").expect("the fault");
     let notes = fault.revert(&undo).await.expect("stopped").notes;
     assert!(notes[0].contains("killed"), "{notes:?}");
     assert_eq!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::None);
+}
+
+#[tokio::test]
+async fn rule_39_what_a_process_leaves_behind_is_reaped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Arc::new(Host::new("chaos"));
+    let script = "(sh -c 'echo $$ > orphan; exec sleep 0.2' &) ; exec sleep 600";
+    let undo = start(&host, "orphan", &spec(folder.path(), script, json!({"log": "log"}))).await;
+    let file = folder.path().join("orphan");
+    wait_for("the orphan", || std::fs::read_to_string(&file).is_ok_and(|t| t.ends_with('\n')));
+    let orphan = std::fs::read_to_string(&file).expect("its pid").trim().to_owned();
+    wait_for("it was reaped", || !Path::new("/proc").join(&orphan).exists());
+    faults(&host).get("system.process").expect("the fault").revert(&undo).await.expect("stopped");
+}
+
+#[tokio::test]
+async fn rule_18_what_would_starve_the_host_is_refused() {
+    let host = Arc::new(Host::new("chaos"));
+    let started = scenes::Started::shell("sleep 600");
+    let target = scenes::process_target(started.id(), false);
+    let id = InjectionId { run: "greedy".into(), slot: "0.0.0".into() };
+    let table = faults(&host);
+    for (kind, spec, because) in [
+        ("cpu.burn", json!({"cores": 4096}), "one is left to the rest"),
+        ("memory.fill", json!({"size": "1000 TiB"}), "must stay so"),
+        ("memory.fill", json!({"size": "100%"}), "must stay so"),
+    ] {
+        let error = table.get(kind).expect("the fault").prepare(&spec, &target, &id).await.expect_err("too much");
+        assert!(error.message.contains(because), "{error}");
+        assert!(error.hint.is_some(), "{kind} says what would do");
+    }
 }
 
 #[tokio::test]

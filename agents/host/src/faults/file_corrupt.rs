@@ -28,7 +28,7 @@ use self::damage::Damage;
 use super::failed;
 use crate::cgroup::quoted;
 use crate::disk::Disk;
-use crate::file::{Kept, Place, Times, Vault, copy_all, dress};
+use crate::file::{Kept, Place, Times, Vault, copy_belongings, copy_content, dress};
 use crate::world::{Host, HostView};
 
 /// Damages a file.
@@ -179,8 +179,8 @@ impl Fault for FileCorrupt {
         let (owner, times) = (corruption.unchanged(false)?, corruption.original.times);
         vault
             .put(kept, |file| {
-                copy_all(&source, file, || !armed.cancelled())?;
-                if kept == Kept::Replacement { dress(file, &owner, times) } else { Ok(()) }
+                copy_content(&source, file, || !armed.cancelled())?;
+                if kept == Kept::Replacement { dress(file, &owner, times) } else { copy_belongings(&source, file) }
             })
             .map_err(wrong)
     }

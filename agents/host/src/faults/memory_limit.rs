@@ -35,8 +35,8 @@ pub(crate) enum Undo {
     V1 {
         /// Whose.
         group: Group,
-        /// As captured, to be written back as it stands.
-        before: String,
+        /// As captured, in bytes; none: unlimited.
+        before: Option<u64>,
         /// Ours, in bytes, whole pages: as the kernel will say it.
         limit: u64,
         /// Times the group met its limit before.
@@ -86,8 +86,9 @@ impl Fault for MemoryLimit {
         let page = rustix::param::page_size() as u64;
         let limit = spec.size.bytes() / page * page;
         let before = present(&group)?;
-        if before.parse::<u64>().is_ok_and(|old| old <= limit) {
-            return Err(FaultError::new(format!("limit to {}: it is limited to {before} bytes already", spec.size)).hint("ask for less"));
+        if let Some(old) = before.filter(|old| *old <= limit) {
+            let old = Size::from_bytes(old);
+            return Err(FaultError::new(format!("limit to {}: it is limited to {old} already", spec.size)).hint("ask for less"));
         }
         let used = in_use(&group)?;
         let note = if used > limit {
@@ -108,7 +109,7 @@ impl Fault for MemoryLimit {
         if armed.cancelled() {
             return Err(FaultError::cancelled());
         }
-        set(world, group, &limit.to_string()).map_err(|e| {
+        set(world, group, Some(*limit)).map_err(|e| {
             e.hint("in the first version of control groups the kernel refuses a limit that it cannot make room for: ask for more")
         })?;
         Ok(Observed::note(format!("{} are left to it", Size::from_bytes(*limit))))
@@ -120,7 +121,7 @@ impl Fault for MemoryLimit {
             return Ok(Presence::none().finding(format!("the control group {} is gone", group.folder.display())));
         }
         let now = present(group)?;
-        if now == limit.to_string() {
+        if now == Some(*limit) {
             let met = match met(group)?.saturating_sub(*met_before) {
                 0 => Met::Idle,
                 n => Met::Count(n),
@@ -136,8 +137,8 @@ impl Fault for MemoryLimit {
             return Ok(Reverted::note("the control group is gone, and its limit with it"));
         }
         let now = present(group)?;
-        if now == limit.to_string() {
-            set(world, group, before)?;
+        if now == Some(*limit) {
+            set(world, group, *before)?;
         } else if now != *before {
             return Ok(Reverted::note("kept the limit that somebody else has set since"));
         }
@@ -146,7 +147,7 @@ impl Fault for MemoryLimit {
 
     fn explain(&self, undo: &Undo) -> Vec<String> {
         let Undo::V1 { group, before, .. } = undo;
-        vec![format!("echo {before} > {}", group.shell_path(file(group)))]
+        vec![format!("echo {} > {}", in_words(*before), group.shell_path(file(group)))]
     }
 }
 
@@ -157,13 +158,23 @@ fn file(group: &Group) -> &'static str {
     }
 }
 
-fn present(group: &Group) -> Result<String, FaultError> {
-    group.read(file(group)).map_err(|e| not_done("read", group, file(group), &e))
+/// As it is, in bytes; none: unlimited.
+fn present(group: &Group) -> Result<Option<u64>, FaultError> {
+    let text = group.read(file(group)).map_err(|e| not_done("read", group, file(group), &e))?;
+    match text.as_str() {
+        "max" => Ok(None),
+        number => number.parse().map(Some).map_err(|_| FaultError::new(format!("the limit of {} is `{number}`", group.folder.display()))),
+    }
+}
+
+/// As the kernel takes it.
+fn in_words(limit: Option<u64>) -> String {
+    limit.map_or("max".into(), |bytes| bytes.to_string())
 }
 
 /// The world is asked for, so that only those who hold it can write.
-fn set(_: &Host, group: &Group, text: &str) -> Result<(), FaultError> {
-    group.write(file(group), text).map_err(|e| not_done("write", group, file(group), &e))
+fn set(_: &Host, group: &Group, limit: Option<u64>) -> Result<(), FaultError> {
+    group.write(file(group), &in_words(limit)).map_err(|e| not_done("write", group, file(group), &e))
 }
 
 fn in_use(group: &Group) -> Result<u64, FaultError> {

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use super::{hold, is_still, look, not_signalled};
 use crate::cgroup::Group;
-use crate::process::{Kin, Snapshot, name_of};
+use crate::process::{Entry, Kin, Snapshot, look_at, name_of};
 use crate::world::{Host, HostView};
 
 /// How often a signal's effect is looked for.
@@ -99,7 +99,7 @@ impl Fault for ProcessPause {
         let snapshot = look()?;
         let kin = Kin::of(target, &snapshot, view)?;
         for id in &kin.members {
-            if snapshot.alive(*id).is_some_and(crate::process::Entry::is_stopped) {
+            if snapshot.alive(*id).is_some_and(Entry::is_stopped) {
                 return Err(FaultError::new(format!("process {} ({}) is already stopped", id.pid, name_of(id.pid)))
                     .hint(format!("by somebody else; `kill -CONT {}` lets it go on", id.pid)));
             }
@@ -187,15 +187,19 @@ async fn stop(armed: &Armed<Undo>, kin: &Kin, world: &Host) -> Result<usize, Fau
             }
             stopped.insert(id);
         }
-        until(|| all_stopped(&stopped)).await?;
+        until(|| Ok(all_stopped(&stopped))).await?;
     }
 }
 
 /// Lets the kin go on; how many stood still.
 async fn go_on(kin: &Kin) -> Result<usize, FaultError> {
     let mut continued = BTreeSet::new();
+    // Those that are known go on at once; only then all others are looked through for children born meanwhile.
+    let mut stopped: Vec<ProcessId> = kin.members.iter().copied().filter(|id| is_stopping(*id)).collect();
     loop {
-        let stopped = stopped_among(kin, &look()?);
+        if stopped.is_empty() {
+            stopped = stopped_among(kin, &look()?);
+        }
         if stopped.is_empty() {
             return Ok(continued.len());
         }
@@ -206,6 +210,7 @@ async fn go_on(kin: &Kin) -> Result<usize, FaultError> {
             continued.insert(*id);
         }
         until(|| Ok(!stopped.iter().any(|id| is_stopping(*id)))).await?;
+        stopped.clear();
     }
 }
 
@@ -217,15 +222,14 @@ fn stopped_among(kin: &Kin, snapshot: &Snapshot) -> Vec<ProcessId> {
 /// Is it stopped, or is a SIGSTOP waiting for it? A process that waits for a disk stops only after that.
 fn is_stopping(id: ProcessId) -> bool {
     const SIGSTOP_PENDING: u64 = 1 << (19 - 1);
-    let Some(entry) = crate::process::look_at(id) else {
+    let Some(entry) = look_at(id) else {
         return false;
     };
     entry.is_stopped() || Process::new(id.pid).and_then(|p| p.status()).is_ok_and(|s| s.shdpnd & SIGSTOP_PENDING != 0)
 }
 
-fn all_stopped(ids: &BTreeSet<ProcessId>) -> Result<bool, FaultError> {
-    let snapshot = look()?;
-    Ok(ids.iter().filter_map(|id| snapshot.alive(*id)).all(crate::process::Entry::is_stopped))
+fn all_stopped(ids: &BTreeSet<ProcessId>) -> bool {
+    ids.iter().filter_map(|id| look_at(*id)).all(|process| process.is_stopped())
 }
 
 /// Waits until it is so, but not longer than [`PATIENCE`]; what is not so by then is for `inspect` to say.

@@ -31,19 +31,28 @@ impl Times {
     }
 }
 
-/// Copies content, owner, mode, extended attributes and times, and waits until they are on disk. By reference where the file system can.
+/// Copies the content, by reference where the file system can.
 ///
 /// `go_on` is asked between two chunks; `false` gives up with [`io::ErrorKind::Interrupted`].
-pub(crate) fn copy_all(from: &File, to: &File, mut go_on: impl FnMut() -> bool) -> io::Result<()> {
-    if ioctl_ficlone(to, from).is_err() {
-        each_chunk(from, |at, bytes| if go_on() { to.write_all_at(bytes, at) } else { Err(io::ErrorKind::Interrupted.into()) })?;
+pub(crate) fn copy_content(from: &File, to: &File, mut go_on: impl FnMut() -> bool) -> io::Result<()> {
+    if ioctl_ficlone(to, from).is_ok() {
+        return Ok(());
     }
-    let meta = from.metadata()?;
-    fchown(to, Some(Uid::from_raw(meta.uid())), Some(Gid::from_raw(meta.gid())))?;
-    fchmod(to, Mode::from_raw_mode(meta.mode() & 0o7777))?;
+    each_chunk(from, |at, bytes| if go_on() { to.write_all_at(bytes, at) } else { Err(io::ErrorKind::Interrupted.into()) })
+}
+
+/// Copies what else belongs to a file: owner, mode, extended attributes and times.
+pub(crate) fn copy_belongings(from: &File, to: &File) -> io::Result<()> {
     copy_attributes(from, to)?;
-    Times::of(&meta).set(to)?;
-    to.sync_all()
+    dress(to, from, Times::of(&from.metadata()?))
+}
+
+/// Makes a file look like another to whoever opens it: owner, mode, and these times.
+pub(crate) fn dress(file: &File, as_this: &File, times: Times) -> io::Result<()> {
+    let meta = as_this.metadata()?;
+    fchown(file, Some(Uid::from_raw(meta.uid())), Some(Gid::from_raw(meta.gid())))?;
+    fchmod(file, Mode::from_raw_mode(meta.mode() & 0o7777))?;
+    times.set(file)
 }
 
 /// Calls `each` with every chunk of a file and where it begins.

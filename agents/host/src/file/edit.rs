@@ -2,11 +2,9 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 
-use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
-
-use super::copy::{Times, each_chunk, fill};
+use super::copy::{each_chunk, fill};
 
 /// Changes bits: `(where, which)`.
 pub(crate) fn flip(file: &File, flips: impl IntoIterator<Item = (u64, u8)>) -> io::Result<()> {
@@ -35,12 +33,4 @@ pub(crate) fn repair(file: &File, copy: &File) -> io::Result<()> {
         if got < bytes.len() || buffer != bytes { file.write_all_at(bytes, at) } else { Ok(()) }
     })?;
     cut(file, length)
-}
-
-/// Makes a replacement look like the original to whoever opens it: owner, mode, and the time of writing.
-pub(crate) fn dress(file: &File, as_this: &File, times: Times) -> io::Result<()> {
-    let meta = as_this.metadata()?;
-    fchown(file, Some(Uid::from_raw(meta.uid())), Some(Gid::from_raw(meta.gid())))?;
-    fchmod(file, Mode::from_raw_mode(meta.mode() & 0o7777))?;
-    times.set(file)
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use chaos_core::fault::SpecError;
 use chaos_core::literal::{Pattern, Ports};
 use chaos_core::target::{Facets, Identity, Population, ProcessId, ResolveContext, ResolveError, Target, TargetKind, TargetKindProfile};
+use procfs::process::Process;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -157,8 +158,14 @@ fn target(entry: &Entry, tree: Vec<ProcessId>, sockets: &Sockets) -> Target {
         healthy: !entry.is_stopped(),
         started: id.start_ticks,
         groups: std::collections::BTreeMap::new(),
-        facets: Facets { process: Some(id), tree, cgroup: None, path: None, listening: listening.into_iter().collect() },
+        facets: Facets { process: Some(id), tree, cgroup: cgroup_of(id), path: None, listening: listening.into_iter().collect() },
     }
+}
+
+/// Its control group, where that is not the root.
+fn cgroup_of(id: ProcessId) -> Option<String> {
+    let groups = Process::new(id.pid).and_then(|p| p.cgroups()).ok()?;
+    groups.into_iter().map(|g| g.pathname).find(|path| path != "/")
 }
 
 fn unreadable(doing: &str, error: &io::Error) -> ResolveError {
