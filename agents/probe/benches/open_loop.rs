@@ -5,7 +5,7 @@
 //! floor:  a bare loop on the same core that sleeps to the same due times and does nothing else
 //! ```
 //! Numbers are given beside the floor measured in the same minute, because a machine that is busy with other things is late for
-//! everybody. Run with `cargo bench -p chaos-probe`; `RATE` and `SECONDS` choose another load. Exits with 1 where the promise is broken
+//! everybody. Run with `cargo bench -p chaos-probe`; `RATE` and `LASTS` (seconds) choose another load. Exits with 1 where the promise is broken
 //! although the floor was good enough to keep it.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
@@ -37,7 +37,7 @@ const MILLION: usize = 1_000_000;
 
 fn main() -> ExitCode {
     let rate = setting("RATE", 10_000);
-    let seconds = setting("SECONDS", 5);
+    let seconds = setting("LASTS", 5);
     let (address, server) = serve_on_core(1);
     pin_to_core(0);
     probe(address, 50, 1);
@@ -91,13 +91,14 @@ fn probe(address: SocketAddr, rate: u64, seconds: u64) -> Series {
         let mut series = Series::default();
         let end = tokio::time::sleep(Duration::from_secs(seconds));
         tokio::pin!(end);
+        let mut stopped = false;
         loop {
             tokio::select! {
                 batch = batches.recv() => match batch {
                     Some(batch) => series.push(&batch),
                     None => return series,
                 },
-                () = &mut end, if !end.is_elapsed() => prober.stop(),
+                () = &mut end, if !stopped => { prober.stop(); stopped = true; }
             }
         }
     })
