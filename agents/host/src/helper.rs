@@ -1,6 +1,6 @@
 //! Helpers: `chaos helper KIND …`, processes that hold an effect for as long as they live and not longer.
 //!
-//! A helper is known by its tag, in argv and environ. It dies when its lifeline (standard input) reaches its end, when its parent dies,
+//! A helper is known by its tag, in argv and environ. Save for `keep`, it dies when its lifeline (standard input) reaches its end, when its parent dies,
 //! when its deadline has passed on the boot clock, or when it is killed: whichever comes first. It offers itself to the kernel's
 //! out-of-memory killer before it takes anything.
 
@@ -9,9 +9,10 @@
 mod burn;
 mod fill_memory;
 mod hold_file;
+mod keep;
 mod lifeline;
 
-pub(crate) use start::{Helper, Helpers, living};
+pub(crate) use start::{Helper, Helpers};
 mod start;
 
 use std::collections::BTreeMap;
@@ -27,10 +28,11 @@ pub fn helper_main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Some(order) = Order::read(words) else {
         return ExitCode::from(2);
     };
-    if lifeline::attach(order.parent).is_err() {
+    if order.kind != "keep" && lifeline::attach(order.parent).is_err() {
         return ExitCode::from(1);
     }
     let done = match order.kind.as_str() {
+        "keep" => keep::run(&order),
         "burn" => burn::run(&order),
         "fill-memory" => fill_memory::run(&order),
         "hold-file" => hold_file::run(&order),

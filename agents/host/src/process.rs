@@ -2,12 +2,14 @@
 //!
 //! A process is its pid *and* its start time. A zombie is dead everywhere: it only waits to be reaped.
 
+mod ending;
 mod held;
 mod kin;
 mod snapshot;
 mod sockets;
 mod tagged;
 
+pub(crate) use ending::{Ending, end, living};
 pub(crate) use held::Held;
 pub(crate) use kin::Kin;
 pub use snapshot::{Entry, Snapshot, name_of};

@@ -73,7 +73,7 @@ impl Host {
         self.helpers.tell(tag, line)
     }
 
-    pub(crate) fn end_helpers(&self, tag: &str) -> std::io::Result<usize> {
+    pub(crate) fn end_helpers(&self, tag: &str) -> std::io::Result<bool> {
         self.helpers.end(tag)
     }
 

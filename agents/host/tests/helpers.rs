@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use chaos_core::clock::Boot;
-use scenes::{HELPER, state, wait_for};
+use scenes::{HELPER, Started, state, wait_for};
 
 fn burn(parent: u32, lasting: Duration) -> Command {
     let mut command = Command::new(HELPER);
@@ -68,6 +68,29 @@ fn rule_3_sigkill_of_the_parent_is_the_end_of_its_helper() {
     parent.kill().expect("killed");
     parent.wait().expect("reaped");
     wait_for("the helper's end", || state(helper) == "dead" || !std::path::Path::new(&format!("/proc/{helper}")).exists());
+}
+
+/// The helper that ends a system, told that this process is the coordinator.
+fn keeper(tag: &str, coordinator: &Started) -> Child {
+    let coordinator = coordinator.id();
+    let mut command = Command::new(HELPER);
+    command.args(["helper", "keep", "--tag", "keeper", "--parent", "1", "--deadline", "0", "--of", tag, "--grace", "1000"]);
+    command.args(["--coordinator", &coordinator.pid.to_string(), "--began", &coordinator.start_ticks.to_string()]);
+    command.stdin(Stdio::piped()).spawn().expect("a helper")
+}
+
+#[test]
+fn rule_2_the_system_ends_when_executor_and_coordinator_are_both_gone_and_not_before() {
+    let tag = format!("chaos-kept-{}", std::process::id());
+    let system = Started::tagged("sleep 600 & wait", &[("CHAOS_TAG", &tag)]);
+    let coordinator = Started::shell("sleep 600");
+    let mut keeper = keeper(&tag, &coordinator);
+    drop(keeper.stdin.take());
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(state(system.pid()), "runs", "while the coordinator lives it is the coordinator's matter");
+    drop(coordinator);
+    wait_for("the end of the system", || state(system.pid()) == "dead");
+    assert!(keeper.wait().expect("its end").success());
 }
 
 #[test]

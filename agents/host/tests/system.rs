@@ -47,7 +47,7 @@ fn spec(folder: &Path, script: &str, more: Value) -> Value {
 #[tokio::test]
 async fn rule_39_what_dies_is_started_again_where_the_file_says_so_and_never_after_revert_began() {
     let folder = tempfile::tempdir().expect("a folder");
-    let host = Arc::new(Host::new("chaos"));
+    let host = Arc::new(Host::new(scenes::HELPER));
     host.begin(Secrets::new(), folder.path());
     let told = told(&host);
     let undo = start(&host, "restart", &spec(folder.path(), "sleep 600", json!({"restart_after": "50ms"}))).await;
@@ -71,7 +71,7 @@ async fn rule_39_what_dies_is_started_again_where_the_file_says_so_and_never_aft
 #[tokio::test]
 async fn rule_39_what_daemonises_or_ignores_sigterm_is_stopped_all_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
-    let host = Arc::new(Host::new("chaos"));
+    let host = Arc::new(Host::new(scenes::HELPER));
     let script = "trap '' TERM; (setsid sleep 600 &) ; : > ready; while :; do sleep 1; done";
     let undo = start(&host, "daemon", &spec(folder.path(), script, json!({"stop_grace": "100ms", "log": "log"}))).await;
     wait_for("it ignores SIGTERM", || folder.path().join("ready").exists());
@@ -85,7 +85,7 @@ async fn rule_39_what_daemonises_or_ignores_sigterm_is_stopped_all_the_same() {
 #[tokio::test]
 async fn rule_39_what_a_process_leaves_behind_is_reaped() {
     let folder = tempfile::tempdir().expect("a folder");
-    let host = Arc::new(Host::new("chaos"));
+    let host = Arc::new(Host::new(scenes::HELPER));
     let script = "(sh -c 'echo $$ > orphan; exec sleep 0.2' &) ; exec sleep 600";
     let undo = start(&host, "orphan", &spec(folder.path(), script, json!({"log": "log"}))).await;
     let file = folder.path().join("orphan");
@@ -97,7 +97,7 @@ async fn rule_39_what_a_process_leaves_behind_is_reaped() {
 
 #[tokio::test]
 async fn rule_18_what_would_starve_the_host_is_refused() {
-    let host = Arc::new(Host::new("chaos"));
+    let host = Arc::new(Host::new(scenes::HELPER));
     let started = scenes::Started::shell("sleep 600");
     let target = scenes::process_target(started.id(), false);
     let id = InjectionId { run: "greedy".into(), slot: "0.0.0".into() };
@@ -116,7 +116,7 @@ async fn rule_18_what_would_starve_the_host_is_refused() {
 #[tokio::test]
 async fn rule_36_a_secret_reaches_the_environment_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
-    let host = Arc::new(Host::new("chaos"));
+    let host = Arc::new(Host::new(scenes::HELPER));
     let mut secrets = Secrets::new();
     secrets.insert("key", "hunter2");
     host.begin(secrets, folder.path());
@@ -131,7 +131,7 @@ async fn rule_36_a_secret_reaches_the_environment_and_nothing_else() {
 #[tokio::test]
 async fn rule_6_a_started_process_has_its_own_session_and_none_of_our_descriptors() {
     let folder = tempfile::tempdir().expect("a folder");
-    let host = Arc::new(Host::new("chaos"));
+    let host = Arc::new(Host::new(scenes::HELPER));
     let told = told(&host);
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a descriptor that must not be inherited");
     let undo = start(&host, "session", &spec(folder.path(), "exec sleep 600", json!({"log": "log"}))).await;

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::helped::{bystanders_of_host, end, is_still_held, kill_by_tag, started};
 use super::{failed, look};
-use crate::helper::{Helper, living};
-use crate::process::Kin;
+use crate::helper::Helper;
+use crate::process::{Kin, living};
 use crate::world::{Host, HostView};
 
 /// Burns processor time beside a process.

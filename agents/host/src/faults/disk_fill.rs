@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::helped::{end, is_still_held, kill_by_tag, started};
 use super::{failed, look};
 use crate::disk::{Disk, held_by, users};
-use crate::helper::{Helper, living};
+use crate::helper::Helper;
+use crate::process::living;
 use crate::world::{Host, HostView};
 
 /// Takes space on the file system of a path.

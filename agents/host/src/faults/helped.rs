@@ -8,8 +8,7 @@ use chaos_core::fault::{Armed, Bystanders, Reverted};
 use tokio::time::sleep;
 
 use super::{failed, look};
-use crate::helper::living;
-use crate::process::{Entry, Kin, Snapshot, name_of};
+use crate::process::{Entry, Kin, Snapshot, living, name_of};
 use crate::world::Host;
 
 /// How long a helper may take to start.
@@ -51,7 +50,7 @@ pub(super) fn is_still_held(tag: &str, snapshot: &Snapshot) -> Result<Option<Ent
 /// Ends the helper of this tag, whoever started it.
 pub(super) fn end(world: &Host, tag: &str) -> Result<Reverted, FaultError> {
     let ended = world.end_helpers(tag).map_err(|e| failed("end the helper", &e))?;
-    Ok(if ended == 0 { Reverted::default() } else { Reverted::note("the helper was ended") })
+    Ok(if ended { Reverted::note("the helper was ended") } else { Reverted::default() })
 }
 
 /// The same for a person.

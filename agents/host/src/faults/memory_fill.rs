@@ -119,7 +119,7 @@ impl Fault for MemoryFill {
         let more = vec![("bytes", bytes.to_string().into()), ("floor", floor.to_string().into())];
         let helper = Helper { kind: "fill-memory", tag, run: &armed.id().run, deadline: armed.deadline(), more };
         let enough = || {
-            let found = crate::helper::living(tag)?;
+            let found = crate::process::living(tag)?;
             Ok(found.iter().any(|id| crate::process::look_at(*id).is_some_and(|e| taken(&e) >= most_of(*bytes)))
                 || !found.is_empty() && Memory::now()?.available < floor + (64 << 20))
         };

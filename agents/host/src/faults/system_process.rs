@@ -6,9 +6,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chaos_core::World;
+use chaos_core::clock::Boot;
 use chaos_core::experiment::SystemProcess;
 use chaos_core::fault::{
     Armed, Class, Fault, FaultError, InjectionId, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
@@ -16,20 +17,17 @@ use chaos_core::fault::{
 };
 use chaos_core::literal;
 use chaos_core::secret::Secrets;
-use chaos_core::target::{ProcessId, Target};
-use rustix::process::Signal;
+use chaos_core::target::Target;
+use rustix::process::getppid;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
 
-use super::{failed, hold, look};
-use crate::process::{Mark, tagged};
+use super::failed;
+use crate::helper::Helper;
+use crate::process::{Ending, Snapshot, end, living};
 use crate::spawn::{Launch, Spawner};
 use crate::system::StartAgain;
 use crate::world::{Host, HostView};
-
-/// How long SIGKILL may take to be the end of everybody.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a process of `system:`.
 pub(crate) struct SystemProcessFault;
@@ -91,7 +89,8 @@ impl Fault for SystemProcessFault {
         Profile {
             summary: "a process of the experiment's own system",
             about: "Started in a session of its own, with the run's tag in its environment, by which it and everything that it starts is \
-                found again. Stopped last of all: SIGTERM, `stop_grace`, SIGKILL, until two looks find nobody.",
+                found again. Stopped last of all: SIGTERM, `stop_grace`, SIGKILL, until two looks find nobody. Should executor and coordinator \
+                both be killed, a helper that waits for nothing else stops it.",
             example: "system:\n  api: {run: ./api --port 8080, restart_after: 500ms}",
             takes: &[],
             facets: &[],
@@ -135,6 +134,8 @@ impl Fault for SystemProcessFault {
     async fn inject(&self, armed: Armed<Undo>, world: &Host) -> Result<Observed, FaultError> {
         let Undo::V1(start) = armed.undo();
         let (secrets, program) = (world.secrets(), world.view().program().to_owned());
+        // First, so that there is no moment in which nobody would end it.
+        start.keep(armed.deadline(), world).map_err(|e| failed("start the helper that ends the system when nobody else is left", &e))?;
         let child = start.launch(&world.spawner, &secrets, &program).map_err(|e| cannot_start(start, &e))?;
         let pid = child.id();
         let again = start.restart_after.map(|after| {
@@ -148,38 +149,21 @@ impl Fault for SystemProcessFault {
 
     async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
         let Undo::V1(start) = undo;
-        Ok(match start.processes()?.len() {
-            0 => Presence::none().finding(format!("`{}` does not run", start.name)),
-            _ => Presence::whole(),
-        })
+        let living = living(&start.tag).map_err(|e| failed(&format!("look for `{}`", start.name), &e))?;
+        Ok(if living.is_empty() { Presence::none().finding(format!("`{}` does not run", start.name)) } else { Presence::whole() })
     }
 
     async fn revert(&self, undo: &Undo, world: &Host) -> Result<Reverted, FaultError> {
         let Undo::V1(start) = undo;
+        let wrong = |e: std::io::Error| failed(&format!("stop `{}`", start.name), &e);
         world.systems.stop(&start.tag);
-        let asked = start.signal(Signal::TERM)?;
-        // A process that stands still hears nothing.
-        start.signal(Signal::CONT)?;
-        let in_time = start.gone_within(start.stop_grace.into()).await?;
-        let mut killed = 0;
-        let began = Instant::now();
-        while !start.gone_within(Duration::ZERO).await? {
-            killed += start.signal(Signal::KILL)?;
-            if began.elapsed() > PATIENCE {
-                return Err(FaultError::new(format!(
-                    "stop `{}`: {} of its processes survive SIGKILL",
-                    start.name,
-                    start.processes()?.len()
-                ))
-                .hint("they wait inside the kernel, for a disk or a network file system"));
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
+        let ending = end(&start.tag, start.stop_grace.into()).map_err(wrong)?;
+        world.end_helpers(&start.keeper()).map_err(wrong)?;
         world.systems.stopped(&start.tag);
-        Ok(match (asked, in_time, killed) {
-            (0, ..) => Reverted::default(),
-            (_, true, _) => Reverted::note(format!("`{}` ended as it was asked to", start.name)),
-            _ => Reverted::note(format!("`{}` was killed: it did not end within {}", start.name, start.stop_grace)),
+        Ok(match ending {
+            Ending::Nobody => Reverted::default(),
+            Ending::Asked => Reverted::note(format!("`{}` ended as it was asked to", start.name)),
+            Ending::Killed => Reverted::note(format!("`{}` was killed: it did not end within {}", start.name, start.stop_grace)),
         })
     }
 
@@ -204,33 +188,23 @@ impl Start {
         })
     }
 
-    fn processes(&self) -> Result<Vec<ProcessId>, FaultError> {
-        Ok(tagged(&look()?, &Mark::Tag(self.tag.clone())))
+    /// The tag of the helper that ends it when nobody else is left to do so.
+    fn keeper(&self) -> String {
+        format!("{}-keeper", self.tag)
     }
 
-    /// Signals every one of them; how many there were.
-    fn signal(&self, signal: Signal) -> Result<usize, FaultError> {
-        let processes = self.processes()?;
-        for id in &processes {
-            if let Some(held) = hold(*id)? {
-                held.signal(signal).map_err(|e| failed(&format!("signal process {} of `{}`", id.pid, self.name), &e.into()))?;
-            }
-        }
-        Ok(processes.len())
-    }
-
-    /// Two looks in a row, so that a child born during the first is not missed.
-    async fn gone_within(&self, longest: Duration) -> Result<bool, FaultError> {
-        let began = Instant::now();
-        loop {
-            if self.processes()?.is_empty() && self.processes()?.is_empty() {
-                return Ok(true);
-            }
-            if began.elapsed() >= longest {
-                return Ok(false);
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
+    /// Starts that helper.
+    fn keep(&self, deadline: Boot, world: &Host) -> std::io::Result<()> {
+        // The coordinator is who started this executor. Where that is pid 1, the helper waits for nobody.
+        let coordinator = getppid().map(|pid| pid.as_raw_nonzero().get()).filter(|pid| *pid != 1);
+        let began = coordinator.and_then(|pid| Snapshot::take().ok()?.by_pid(pid).map(|e| e.id.start_ticks));
+        let more = vec![
+            ("of", self.tag.clone().into()),
+            ("grace", Duration::from(self.stop_grace).as_millis().to_string().into()),
+            ("coordinator", coordinator.unwrap_or(0).to_string().into()),
+            ("began", began.unwrap_or(0).to_string().into()),
+        ];
+        world.start_helper(&Helper { kind: "keep", tag: &self.keeper(), run: &self.run, deadline, more })
     }
 }
 

@@ -6,21 +6,16 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chaos_core::clock::Boot;
-use chaos_core::target::ProcessId;
-use rustix::process::Signal;
 
-use crate::process::{Held, Mark, Snapshot, tagged};
+use crate::process::{Ending, end};
 use crate::spawn::Spawner;
-
-/// How long SIGKILL may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A helper to start.
 pub(crate) struct Helper<'a> {
-    /// `burn`, `fill-memory`, `hold-file`.
+    /// `burn`, `fill-memory`, `hold-file`, `keep`.
     pub(crate) kind: &'a str,
     /// The injection's tag.
     pub(crate) tag: &'a str,
@@ -67,35 +62,13 @@ impl Helpers {
         lifeline.ok_or(io::ErrorKind::NotFound)?.write_all(format!("{line}\n").as_bytes())
     }
 
-    /// Ends every helper with this tag, whoever started it, until two looks find none. How many there were.
-    pub(crate) fn end(&self, tag: &str) -> io::Result<usize> {
+    /// Ends every helper with this tag, whoever started it. `false`: there was none.
+    pub(crate) fn end(&self, tag: &str) -> io::Result<bool> {
         let child = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(tag);
-        let mut ended = 0;
-        let began = Instant::now();
-        loop {
-            let found = living(tag)?;
-            if found.is_empty() && living(tag)?.is_empty() {
-                break;
-            }
-            for id in &found {
-                if let Some(held) = Held::open(*id)? {
-                    held.signal(Signal::KILL)?;
-                }
-            }
-            ended = ended.max(found.len());
-            if began.elapsed() > PATIENCE {
-                return Err(io::Error::other(format!("{} helpers survive SIGKILL", found.len())));
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let ending = end(tag, Duration::ZERO)?;
         if let Some(mut child) = child {
             child.wait()?;
         }
-        Ok(ended)
+        Ok(ending != Ending::Nobody)
     }
-}
-
-/// The helpers with this tag that live.
-pub(crate) fn living(tag: &str) -> io::Result<Vec<ProcessId>> {
-    Ok(tagged(&Snapshot::take()?, &Mark::Tag(tag.to_owned())))
 }
