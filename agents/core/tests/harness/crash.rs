@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use chaos_core::event::InjectionState as S;
 use chaos_core::experiment::SystemProcess;
+use chaos_core::fault::FaultError;
 use chaos_core::journal::Journal;
 use chaos_core::plan::PlannedInjection;
 use chaos_core::state_dir::StateDir;
@@ -137,7 +138,10 @@ async fn act(program: &Path, state: &Path, run: &str, scene: &Scene, when: When,
     let When::At(point) = when else {
         let When::After(time) = when else { return Ok((c, true)) };
         let _ = tokio::time::timeout(time, c.until("the time has come", |_| false)).await;
-        return Ok((c, true));
+        return match c.states.iter().find_map(|(_, s)| refused(s)) {
+            Some(e) => Err(format!("{slot} could not be done: {e}")),
+            None => Ok((c, true)),
+        };
     };
     let hit = folder.join(format!("{point}.hit"));
     let began = Instant::now();
@@ -147,7 +151,7 @@ async fn act(program: &Path, state: &Path, run: &str, scene: &Scene, when: When,
             return Err(format!("neither held at {point} nor done: {:?}", c.story(&slot)));
         }
         let _ = tokio::time::timeout(Duration::from_millis(5), c.until("something is heard", |_| false)).await;
-        if let Some(S::Refused(e) | S::Residue(e)) = c.states.iter().map(|(_, s)| s).find(|s| matches!(s, S::Refused(_) | S::Residue(_))) {
+        if let Some(e) = c.states.iter().find_map(|(_, s)| refused(s)) {
             return Err(format!("{slot} could not be done: {e}"));
         }
         let in_force = c.has(&slot, |s| matches!(s, S::Present(_)))
@@ -161,6 +165,14 @@ async fn act(program: &Path, state: &Path, run: &str, scene: &Scene, when: When,
         }
     }
     Ok((c, true))
+}
+
+/// Why it was not done, or not taken back.
+fn refused(state: &S) -> Option<&FaultError> {
+    match state {
+        S::Refused(e) | S::Residue(e) | S::Failed(e) => Some(e),
+        _ => None,
+    }
 }
 
 /// The program with the failpoint in its environment, as a script of its own: cases run beside one another.
@@ -264,4 +276,22 @@ pub fn all(what: &str, cases: Vec<Case>) -> Vec<String> {
     let (clean, not_passed, failures) = came.into_inner().expect("no case panics with the lock");
     println!("{what}: {total} cases, {clean} clean, {} not passed {not_passed:?}, {} failed", not_passed.len(), failures.len());
     failures
+}
+
+/// Has the effect, looks, and takes it back: can the look see anything at all?
+pub fn while_in_force<T>(program: &Path, folder: &Path, run: &str, scene: &Scene, look: impl FnOnce() -> T) -> Result<T, String> {
+    let state = folder.join("state");
+    StateDir::open(&state).map_err(|e| e.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        let (mut c, _) = act(program, &state, run, scene, When::After(Duration::ZERO), folder).await?;
+        let slot = scene.act.slot();
+        c.until("it is in force", |c| c.has(&slot, |s| matches!(s, S::Injected { .. } | S::Refused(_) | S::Failed(_)))).await;
+        if let Some((_, S::Refused(e) | S::Failed(e))) = c.states.iter().find(|(_, s)| matches!(s, S::Refused(_) | S::Failed(_))) {
+            return Err(e.to_string());
+        }
+        let seen = look();
+        let residue = c.close().await;
+        if residue.is_empty() { Ok(seen) } else { Err(format!("residue {residue:?}")) }
+    })
 }
