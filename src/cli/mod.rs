@@ -2,6 +2,7 @@
 
 mod completions;
 mod console;
+mod defect;
 mod executor;
 mod faults;
 mod halt;
@@ -144,26 +145,44 @@ pub fn main() -> ExitCode {
     };
     let console = Console::new(cli.global.color);
     console::start_log(cli.global.verbose, cli.global.log_format);
-    let done = match cli.command {
-        Command::Run(args) => Worlds::assemble().and_then(|worlds| run::run(&args, &cli.global, console, &worlds)),
-        Command::Report(args) => report::run(&args, &cli.global, console),
-        Command::Plan(args) => Worlds::assemble().and_then(|worlds| plan::run(&args, console, &worlds)),
-        Command::Validate(args) => Worlds::assemble().and_then(|worlds| validate::run(&args, console, &worlds)),
-        Command::Schema => Worlds::assemble().and_then(|worlds| schema::run(console, &worlds)),
+    defect::tell(console);
+    // Unwinding drops the link to the executor, upon which it takes everything back: that comes first.
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(cli, console)));
+    match done {
+        Ok(Ok(code)) => code,
+        Ok(Err(failure)) => console.fail(&failure),
+        Err(_) => ExitCode::from(defect::EXIT),
+    }
+}
+
+fn dispatch(cli: Cli, console: Console) -> Result<ExitCode, Failure> {
+    let global = &cli.global;
+    let ready = || ready(global, console);
+    match cli.command {
+        Command::Run(args) => run::run(&args, global, console, &ready()?),
+        Command::Report(args) => ready().and_then(|_| report::run(&args, global, console)),
+        Command::Plan(args) => plan::run(&args, console, &ready()?),
+        Command::Validate(args) => validate::run(&args, console, &ready()?),
+        Command::Schema => schema::run(console, &ready()?),
+        Command::Faults(args) => faults::run_faults(&args, console, &ready()?),
+        Command::Probes(args) => faults::run_probes(&args, console, &ready()?),
+        Command::Status(args) => ready().and_then(|_| status::run(&args, global, console)),
+        Command::Resume(args) => ready().and_then(|_| halt::resume(&args, global, console)),
+        // These are about what was left themselves, or must not be kept waiting by it.
+        Command::Recover(args) => recover::run(&args, global, console, &Worlds::assemble()?),
+        Command::Halt(args) => halt::halt(&args, global, console),
+        // Parts of something that runs already, and mere text.
         Command::Demo { command } => Ok(chaos_demo::run(command)),
-        Command::Faults(args) => Worlds::assemble().and_then(|worlds| faults::run_faults(&args, console, &worlds)),
-        Command::Probes(args) => Worlds::assemble().and_then(|worlds| faults::run_probes(&args, console, &worlds)),
-        Command::Status(args) => status::run(&args, &cli.global, console),
-        Command::Recover(args) => Worlds::assemble().and_then(|worlds| recover::run(&args, &cli.global, console, &worlds)),
-        Command::Halt(args) => halt::halt(&args, &cli.global, console),
-        Command::Resume(args) => halt::resume(&args, &cli.global, console),
-        Command::Executor(args) => Worlds::assemble().and_then(|worlds| executor::run(&args, &cli.global, console, worlds)),
         Command::Helper { words } => Ok(chaos_host::helper_main(words)),
+        Command::Executor(args) => executor::run(&args, global, console, Worlds::assemble()?),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
-    };
-    match done {
-        Ok(code) => code,
-        Err(failure) => console.fail(&failure),
     }
+}
+
+/// Everything that this program knows; whatever a dead run left on this host is taken back first (RULES 2).
+fn ready(global: &Global, console: Console) -> Result<Worlds, Failure> {
+    let worlds = Worlds::assemble()?;
+    recover::before_a_command(global, &worlds, console);
+    Ok(worlds)
 }

@@ -87,6 +87,18 @@ fn patience(give_up: Duration) -> Patience {
     Patience { give_up, ..Patience::default() }
 }
 
+/// What every command does first, whatever it is about: takes back what dead runs left. Makes no state directory where
+/// there is none, and is no reason for a command to fail: what could not be taken back is found by [`gate`].
+pub(super) fn before_a_command(global: &Global, worlds: &Worlds, console: Console) {
+    let Some(path) = global.state_dir.clone().or_else(|| StateDir::usual().ok()) else { return };
+    if !path.join("journals").is_dir() {
+        return;
+    }
+    if let Err(failure) = super::state(global).and_then(|state| expired(&state, worlds, console)) {
+        console.say(format_args!("warning: what an earlier run may have left was not looked for: {}", failure.message));
+    }
+}
+
 /// Takes back what dead runs of this host left, as every command does first. What could not be is found by [`gate`].
 ///
 /// # Errors

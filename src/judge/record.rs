@@ -138,6 +138,12 @@ impl Record {
         folding.into_record(Reading::Back)
     }
 
+    /// The seed of every random choice: the plan's, once there is one; it may have been drawn while planning.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.plan.as_ref().map_or(self.started.seed, |p| p.seed)
+    }
+
     /// A moment as time since the run began.
     #[must_use]
     pub fn since(&self, at: Mono) -> std::time::Duration {

@@ -75,7 +75,7 @@ fn header(record: &Record, verdict: &Verdict) -> Markup {
                 (fact("took", &verdict.lasted.to_string()))
                 (fact("on", &started.host.name))
                 (fact("by", &started.user))
-                (fact("seed", &started.seed.to_string()))
+                (fact("seed", &record.seed().to_string()))
                 (fact("exit", &verdict.exit.to_string()))
             }
         }
@@ -317,7 +317,7 @@ fn foot(record: &Record, verdict: &Verdict) -> Markup {
     page! {
         footer {
             "run " code { (s.run) } " · chaos " (s.chaos) " · record " (s.record) " · verdict " (verdict.verdict)
-            " · seed " (s.seed) " · machine " (s.host.machine) " · boot " (s.host.boot)
+            " · seed " (record.seed()) " · machine " (s.host.machine) " · boot " (s.host.boot)
         }
     }
 }

@@ -20,7 +20,7 @@ pub fn json(record: &Record, verdict: &Verdict) -> String {
         "headline": verdict.headline,
         "exit": verdict.exit,
         "chaos": started.chaos,
-        "seed": started.seed,
+        "seed": record.seed(),
         "started_unix_ms": started.wall.0,
         "host": started.host,
         "user": started.user,

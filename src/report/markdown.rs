@@ -48,7 +48,7 @@ pub fn markdown(record: &Record, verdict: &Verdict) -> String {
         out,
         "\n<sub>run {} · seed {} · chaos {} · {} · exit {}</sub>",
         escape(&started.run),
-        started.seed,
+        record.seed(),
         escape(&started.chaos),
         escape(&started.host.name),
         verdict.exit

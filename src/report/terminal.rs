@@ -246,7 +246,7 @@ impl Screen<'_> {
             self.item("→", Some(Ink::Faint), &step);
         }
         let started = &self.record.started;
-        let foot = format!("  run {} · seed {} · {} · exit {}", started.run, started.seed, self.verdict.lasted, self.verdict.exit);
+        let foot = format!("  run {} · seed {} · {} · exit {}", started.run, self.record.seed(), self.verdict.lasted, self.verdict.exit);
         let foot = self.style.ink(Ink::Faint, &clip(&foot, self.style.width));
         self.line("");
         self.line(&foot);

@@ -14,7 +14,7 @@ use chaos_core::probe::ProbeTable;
 use chaos_core::sample::Asked;
 use chaos_core::secret::Secrets;
 use chaos_core::wire::Request;
-use chaos_probe::prober::{AskedQuestion, Prober, StartError, wait_until_good};
+use chaos_probe::prober::{AskedQuestion, Prober, StartError, descriptors_needed, raise_descriptor_limit, wait_until_good};
 
 use super::method::{self, Flow};
 use super::pump::{Interrupt, Pump};
@@ -231,8 +231,14 @@ async fn baseline(
     prober: &mut Option<Prober>,
     probes: &Arc<ProbeTable>,
 ) -> Result<Result<bool, Vec<Refusal>>, Interrupt> {
+    let asked = questions(stage);
+    let needed = descriptors_needed(asked.iter().map(|q| &q.question));
+    if let Err(limit) = raise_descriptor_limit(needed) {
+        let refusal = Refusal::new("steady_state", format!("the probes may need {needed} open files at once, and this process may have {limit}"));
+        return Ok(Err(vec![refusal.hint("raise the hard limit (`ulimit -Hn`), or ask less often or with a shorter timeout")]));
+    }
     let folder = stage.experiment.folder.clone();
-    let opening = Prober::start(Arc::clone(probes), questions(stage), stage.plan().seed, stage.secrets.clone(), folder);
+    let opening = Prober::start(Arc::clone(probes), asked, stage.plan().seed, stage.secrets.clone(), folder);
     let (started, samples) = match pump.until(opening).await? {
         Ok(started) => started,
         Err(e) => return Ok(Err(not_opened(stage, e))),

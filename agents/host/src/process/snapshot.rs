@@ -166,7 +166,15 @@ pub fn name_of(pid: i32) -> String {
     let Ok(process) = Process::new(pid) else {
         return format!("process {pid}");
     };
-    let line = process.cmdline().unwrap_or_default().join(" ");
+    let mut words = process.cmdline().unwrap_or_default();
+    // The folder of a program says little and takes much room; its arguments stay as they are.
+    if let Some(program) = words.first_mut()
+        && let Some((_, base)) = program.rsplit_once('/')
+        && !base.is_empty()
+    {
+        *program = base.to_owned();
+    }
+    let line = words.join(" ");
     let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let line = line.trim();
     if line.is_empty() {
