@@ -34,7 +34,12 @@ pub(super) fn run(args: &Args, global: &Global, console: Console) -> Result<Exit
         }
         console.data(in_words(&found));
     }
-    let left = found.iter().any(|f| !matches!(f.standing, Standing::Live | Standing::Foreign(_)) && !f.contents.is_over());
+    let left = found.iter().any(|f| match f.standing {
+        Standing::Live | Standing::Foreign(_) => false,
+        // Nobody knows what is in force by it.
+        Standing::Unreadable(_) => true,
+        Standing::Residue | Standing::BeforeReboot => !f.contents.is_over(),
+    });
     Ok(ExitCode::from(if left { 7 } else { 0 }))
 }
 
