@@ -103,7 +103,7 @@ pub(super) fn before_a_command(global: &Global, worlds: &Worlds, console: Consol
 ///
 /// # Errors
 /// If the journals cannot be read.
-pub(super) fn expired(state: &StateDir, worlds: &Worlds, console: Console) -> Result<(), Failure> {
+fn expired(state: &StateDir, worlds: &Worlds, console: Console) -> Result<(), Failure> {
     if left(state)?.is_empty() {
         return Ok(());
     }
@@ -113,17 +113,17 @@ pub(super) fn expired(state: &StateDir, worlds: &Worlds, console: Console) -> Re
         .block_on(recovery.recover(None))
         .map_err(|e| Failure::usage(format!("read the journals in {}: {e}", recovery.state.path().display())))?;
     for run in report.runs.iter().filter(|run| !matches!(run.outcome, RunOutcome::Live | RunOutcome::Foreign(_))) {
-        console.say(format_args!("recovered: {run}"));
+        let what = if run.outcome == RunOutcome::Clean { "recovered" } else { "not recovered" };
+        console.say(format_args!("{what}: {run}"));
     }
     Ok(())
 }
 
-/// Recovers what can be, and refuses to go on while something is left.
+/// Refuses to go on while something is left that could not be taken back before.
 ///
 /// # Errors
 /// Exit 7, with everything that is left and how to be rid of it.
-pub(super) fn gate(state: &StateDir, worlds: &Worlds, console: Console) -> Result<(), Failure> {
-    expired(state, worlds, console)?;
+pub(super) fn gate(state: &StateDir) -> Result<(), Failure> {
     let left = left(state)?;
     if left.is_empty() {
         return Ok(());

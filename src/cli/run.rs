@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
     if let Some(pulled) = lever.pulled() {
         return Err(Failure::usage(format!("nothing was run: {pulled}")).hint("`chaos resume` allows runs again").exit(5));
     }
-    recover::gate(&state, worlds, console)?;
+    recover::gate(&state)?;
     worlds.host.protect(state.path());
     let folder = state.make_run_folder(&run_id).map_err(|e| Failure::usage(e.to_string()).hint(e.hint))?;
     let runtime = runtime()?;

@@ -234,7 +234,8 @@ async fn baseline(
     let asked = questions(stage);
     let needed = descriptors_needed(asked.iter().map(|q| &q.question));
     if let Err(limit) = raise_descriptor_limit(needed) {
-        let refusal = Refusal::new("steady_state", format!("the probes may need {needed} open files at once, and this process may have {limit}"));
+        let refusal =
+            Refusal::new("steady_state", format!("the probes may need {needed} open files at once, and this process may have {limit}"));
         return Ok(Err(vec![refusal.hint("raise the hard limit (`ulimit -Hn`), or ask less often or with a shorter timeout")]));
     }
     let folder = stage.experiment.folder.clone();

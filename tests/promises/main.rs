@@ -8,11 +8,8 @@ mod harness;
 
 mod bad_input;
 mod crash;
-mod reports;
 mod scaffold;
 mod scenes;
-mod stop;
-mod truth;
 
 use std::path::Path;
 
