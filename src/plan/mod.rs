@@ -7,6 +7,7 @@
 pub mod choice;
 pub mod grant;
 pub mod limits;
+pub mod ramp;
 pub mod schedule;
 #[cfg(test)]
 mod tests;
@@ -85,7 +86,7 @@ impl Known<'_> {
 /// # Errors
 /// With every refusal that was found. Nothing was done.
 pub async fn plan(experiment: &Experiment, run: &str, seed: Option<u64>, known: &Known<'_>) -> Result<Approved<Plan>, Vec<Refusal>> {
-    let populations = resolve(experiment, run, known).await?;
+    let populations = resolve(experiment, run, known, Occasion::Planning).await?;
     let never = never(experiment, run, known).await?;
     let budget = |fault: &str| known.revert_budget(fault);
     let schedule = schedule::scheduled(&experiment.method, &budget);
@@ -144,17 +145,25 @@ fn push(refusals: &mut Vec<Refusal>, result: Result<(), Refusal>) {
     }
 }
 
+/// When a set is resolved decides what is refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// Nothing was harmed yet: an empty set, or one of another size than expected, is a mistake.
+    Planning,
+    /// Right before an injection: members may have died meanwhile. Limits are for that.
+    Again,
+}
+
 /// Finds the members of every target set. A set that looks into another (`of`) is resolved after it.
 ///
 /// # Errors
 /// With every set that is not known for certain, has the wrong size, or holds something protected.
-pub async fn resolve(experiment: &Experiment, run: &str, known: &Known<'_>) -> Result<Populations, Vec<Refusal>> {
+async fn resolve(experiment: &Experiment, run: &str, known: &Known<'_>, occasion: Occasion) -> Result<Populations, Vec<Refusal>> {
     let mut context = ResolveContext { run: run.to_owned(), sets: BTreeMap::new(), folder: experiment.folder.clone() };
     let mut refusals = Vec::new();
     let (after, before): (Vec<_>, Vec<_>) = experiment.targets.iter().partition(|t| t.selector.get("of").is_some());
     for set in before.into_iter().chain(after) {
-        let path = format!("targets.{}", set.name);
-        match members(set, &context, known, &path).await {
+        match members(set, &context, known, occasion).await {
             Ok(found) => {
                 context.sets.insert(set.name.clone(), found);
             }
@@ -164,43 +173,38 @@ pub async fn resolve(experiment: &Experiment, run: &str, known: &Known<'_>) -> R
     if refusals.is_empty() { Ok(context.sets) } else { Err(refusals) }
 }
 
-async fn members(
-    set: &chaos_core::experiment::TargetSet,
-    context: &ResolveContext,
-    known: &Known<'_>,
-    path: &str,
-) -> Result<Population, Refusal> {
+async fn members(set: &TargetSet, context: &ResolveContext, known: &Known<'_>, occasion: Occasion) -> Result<Population, Refusal> {
+    let path = format!("targets.{}", set.name);
     let Some(kind) = known.kinds.get(&set.kind) else {
         return Err(Refusal::new(path, format!("targets of kind `{}` cannot be found by this build", set.kind)));
     };
-    let found = kind.resolve(&set.selector, context).await.map_err(|e| Refusal {
-        path: format!("{path}.{}", set.kind),
-        message: e.message,
-        hint: e.hint,
-    })?;
+    let found = match kind.resolve(&set.selector, context).await {
+        Err(e) if e.nothing && occasion == Occasion::Again => Vec::new(),
+        Err(e) => return Err(Refusal { path: format!("{path}.{}", set.kind), message: e.message, hint: e.hint }),
+        Ok(found) => found,
+    };
     let distinct: BTreeSet<&Identity> = found.iter().map(|t| &t.identity).collect();
-    if found.is_empty() {
-        return Err(Refusal::new(path, format!("nothing matches `{}`", set.name))
-            .hint("is the system up? `chaos plan` looks without touching anything"));
-    }
     if distinct.len() != found.len() {
         return Err(Refusal::new(path, format!("`{}` finds the same thing twice, so it cannot be counted", set.name)));
     }
-    if let Some(expect) = set.expect.filter(|n| *n != found.len() as u64) {
-        let who: Vec<&str> = found.iter().take(8).map(|t| t.label.as_str()).collect();
-        return Err(Refusal::new(
-            format!("{path}.expect"),
-            format!("`{}` has {} members, and {expect} are expected", set.name, found.len()),
-        )
-        .hint(format!("found: {}", who.join(", "))));
+    if occasion == Occasion::Planning {
+        as_expected(set, &found, &path)?;
     }
-    for member in &found {
-        if let Some(why) = (known.protected)(member) {
-            return Err(Refusal::new(path, format!("`{}` would harm {}: {why}", set.name, member.label))
-                .hint("narrow the selector; this is never a target, by no setting"));
-        }
+    match found.iter().find_map(|member| Some((member, (known.protected)(member)?))) {
+        None => Ok(found),
+        Some((member, why)) => Err(Refusal::new(path, format!("`{}` would harm {}: {why}", set.name, member.label))
+            .hint("narrow the selector; this is never a target, by no setting")),
     }
-    Ok(found)
+}
+
+fn as_expected(set: &TargetSet, found: &[Target], path: &str) -> Result<(), Refusal> {
+    if found.is_empty() {
+        return Err(Refusal::new(path, format!("nothing matches `{}`", set.name)).hint("is the system up?"));
+    }
+    let Some(expect) = set.expect.filter(|n| *n != found.len() as u64) else { return Ok(()) };
+    let who: Vec<&str> = found.iter().take(8).map(|t| t.label.as_str()).collect();
+    let message = format!("`{}` has {} members, and {expect} are expected", set.name, found.len());
+    Err(Refusal::new(format!("{path}.expect"), message).hint(format!("found: {}", who.join(", "))))
 }
 
 /// The world as found again, right before an injection.
@@ -215,11 +219,10 @@ pub struct Found {
 /// than expected, or empty, does not: limits are for that.
 ///
 /// # Errors
-/// As [`resolve`].
+/// With everything that is not known for certain, or protected.
 pub async fn find_again(experiment: &Experiment, run: &str, known: &Known<'_>) -> Result<Found, Vec<Refusal>> {
-    let loose =
-        Experiment { targets: experiment.targets.iter().cloned().map(|t| TargetSet { expect: None, ..t }).collect(), ..experiment.clone() };
-    Ok(Found { populations: resolve(&loose, run, known).await?, never: never(experiment, run, known).await? })
+    let populations = resolve(experiment, run, known, Occasion::Again).await?;
+    Ok(Found { populations, never: never(experiment, run, known).await? })
 }
 
 /// Identities that `never` names. A selector that finds nothing protects nothing, and that is well.
@@ -228,8 +231,10 @@ async fn never(experiment: &Experiment, run: &str, known: &Known<'_>) -> Result<
     let mut out = BTreeSet::new();
     for (i, selector) in experiment.blast_radius.never.iter().enumerate() {
         let Some(kind) = known.kinds.get(&selector.kind) else { continue };
-        let found = kind.resolve(&selector.selector, &context).await;
-        let found = found.map_err(|e| vec![Refusal { path: format!("blast_radius.never[{i}]"), message: e.message, hint: e.hint }])?;
+        let found = match kind.resolve(&selector.selector, &context).await {
+            Err(e) if e.nothing => continue,
+            found => found.map_err(|e| vec![Refusal { path: format!("blast_radius.never[{i}]"), message: e.message, hint: e.hint }])?,
+        };
         out.extend(found.into_iter().map(|t| t.identity));
     }
     Ok(out)
@@ -319,7 +324,8 @@ async fn prepare_one(
         ));
     }
     let id = InjectionId { run: run.to_owned(), slot: slot.to_owned() };
-    let prepared = fault.prepare(&inject.with, &target, &id).await.map_err(|e| Refusal {
+    let with = inject.ramp.as_ref().map_or_else(|| inject.with.clone(), |ramp| ramp::at(&inject.with, ramp, 0));
+    let prepared = fault.prepare(&with, &target, &id).await.map_err(|e| Refusal {
         path: format!("{step}.inject"),
         message: format!("{} cannot be injected into {}: {}", inject.fault, target.label, e.message),
         hint: e.hint,
@@ -330,11 +336,12 @@ async fn prepare_one(
         slot: slot.to_owned(),
         step: step.to_owned(),
         fault: inject.fault.clone(),
-        with: inject.with.clone(),
+        with,
         set: inject.into.clone(),
         at: at.into(),
         hold: match &inject.hold {
-            Hold::For(d) => Some(*d),
+            // A ramp comes before the time that is asked for.
+            Hold::For(d) => Some((d.get() + inject.ramp.as_ref().map_or(Duration::ZERO, |r| r.over.get())).into()),
             Hold::Meanwhile(_) | Hold::Never => None,
         },
         grade: prepared.grade.unwrap_or_else(|| grade(&profile)),

@@ -13,12 +13,12 @@ use chaos_core::experiment::{Action, Hold, Inject, Ramp, RunCommand, Step, WaitF
 use chaos_core::fault::InPlace;
 use chaos_core::wire::Request;
 
+use super::command;
 use super::pump::Interrupt;
 use super::stage::Stage;
-use super::{command, ramp};
 use crate::plan::grant::{Now, grants};
 use crate::plan::schedule::Asking;
-use crate::plan::{self};
+use crate::plan::{self, ramp};
 
 /// How a step ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,6 @@ mod command;
 mod method;
 mod phases;
 mod pump;
-mod ramp;
 mod record_file;
 mod recorder;
 mod signals;
@@ -21,6 +20,5 @@ mod state;
 
 pub use phases::{Done, Setup, run};
 pub use pump::Interrupt;
-pub use ramp::at as ramp_at;
 pub use record_file::RecordFile;
 pub use recorder::{Recorder, Sink};

@@ -120,12 +120,19 @@ pub struct ResolveError {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The population is known: it is empty. Refuses a plan; in the middle of a run it only means that all have died.
+    pub nothing: bool,
 }
 
 impl ResolveError {
-    /// A population that cannot be known, or is empty.
+    /// A population that cannot be known.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self { message: message.into(), hint: None, nothing: false }
+    }
+
+    /// A population that is known to be empty.
+    pub fn nothing(message: impl Into<String>) -> Self {
+        Self { nothing: true, ..Self::new(message) }
     }
 
     /// With what to do about it.

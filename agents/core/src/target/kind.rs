@@ -125,7 +125,7 @@ impl<K: TargetKind> AnyTargetKind for Erased<K> {
     fn resolve<'a>(&'a self, selector: &'a Value, context: &'a ResolveContext) -> BoxFuture<'a, Result<Population, ResolveError>> {
         Box::pin(async move {
             let selector = crate::table::decode_spec::<K::Selector>(selector)
-                .map_err(|e| ResolveError { message: format!("{}: {}", K::KIND, e.message), hint: e.hint })?;
+                .map_err(|e| ResolveError { hint: e.hint, ..ResolveError::new(format!("{}: {}", K::KIND, e.message)) })?;
             self.0.resolve(&selector, context).await
         })
     }

@@ -99,7 +99,7 @@ fn target(path: &Path) -> Result<Target, ResolveError> {
 
 fn nothing(wanted: &Path) -> ResolveError {
     const SHOWN: usize = 5;
-    let error = ResolveError::new(format!("there is no file {}", wanted.display()));
+    let error = ResolveError::nothing(format!("there is no file {}", wanted.display()));
     let Some(folder) = wanted.ancestors().skip(1).find(|p| p.is_dir()) else {
         return error;
     };

@@ -83,5 +83,5 @@ fn nobody(ports: &Ports, sockets: &Sockets) -> ResolveError {
     } else {
         format!("nearby listen: {}", listed.join(" · "))
     };
-    ResolveError::new(format!("nobody listens on port {ports}")).hint(hint)
+    ResolveError::nothing(format!("nobody listens on port {ports}")).hint(hint)
 }

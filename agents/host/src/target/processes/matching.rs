@@ -48,7 +48,7 @@ pub(super) fn all(selector: &Selector, context: &ResolveContext, snapshot: &Snap
 /// Nothing matches: says what to look at.
 pub(super) fn nothing(selector: &Selector, context: &ResolveContext) -> ResolveError {
     let fields = serde_json::to_string(selector).unwrap_or_default();
-    let error = ResolveError::new(format!("no process matches {fields}"));
+    let error = ResolveError::nothing(format!("no process matches {fields}"));
     match (&selector.system, &selector.unit) {
         (Some(name), _) => error.hint(format!("`system: {name}` is not running in run {}: see its log", context.run)),
         (_, Some(unit)) => error.hint(format!("`systemctl status {unit}` says whether it runs")),
