@@ -1,12 +1,50 @@
 //! The reference pages of faults and probes, from the tables themselves: what is documented is what there is.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use chaos_core::AnyFault;
 use chaos_core::fault::{Persistence, Reversibility, SecondNet};
-use chaos_core::probe::AnyProbe;
-use chaos_core::target::AnyTargetKind;
+use chaos_core::probe::{AnyProbe, ProbeTable};
+use chaos_core::target::{AnyTargetKind, TargetKindTable};
+use chaos_core::{AnyFault, Table};
 use serde_json::Value;
+
+/// The whole reference, by file name: a page for each fault, probe and kind of target, and `README.md`, which lists them.
+#[must_use]
+pub fn pages(faults: &Table, probes: &ProbeTable, kinds: &TargetKindTable) -> BTreeMap<String, String> {
+    let offered = faults.iter().filter(|f| !f.profile().internal);
+    let faults: Vec<_> = offered.map(|f| (Entry::of("fault", f.kind(), f.profile().summary), fault(f))).collect();
+    let probes: Vec<_> = probes.iter().map(|p| (Entry::of("probe", p.kind(), p.profile().summary), probe(p))).collect();
+    let kinds: Vec<_> = kinds.iter().map(|k| (Entry::of("target", k.kind(), k.profile().summary), target_kind(k))).collect();
+    let mut index = INDEX.to_owned();
+    for (title, about, chapter) in [
+        ("Faults", "What `inject:` can break. `chaos faults KIND` shows the same page.", &faults),
+        ("Probes", "What `probe:` can ask. `chaos probes KIND` shows the same page.", &probes),
+        ("Targets", "What `targets:` can find.", &kinds),
+    ] {
+        let _ = write!(index, "\n## {title}\n\n{about}\n\n| | |\n|---|---|\n");
+        for (entry, _) in chapter {
+            let _ = writeln!(index, "| [{}]({}) | {} |", entry.kind, entry.file, cell(entry.summary));
+        }
+    }
+    let all = [faults, probes, kinds].into_iter().flatten().map(|(entry, page)| (entry.file, page));
+    all.chain([("README.md".to_owned(), index)]).collect()
+}
+
+const INDEX: &str = "# Reference\n\nWhat this version can break, ask and find. The pages are written by the program's own tables, and a test holds them to it.\n";
+
+/// A page, as the index lists it.
+struct Entry {
+    kind: &'static str,
+    summary: &'static str,
+    file: String,
+}
+
+impl Entry {
+    fn of(what: &str, kind: &'static str, summary: &'static str) -> Self {
+        Self { kind, summary, file: format!("{what}-{kind}.md") }
+    }
+}
 
 /// The page of a fault, as Markdown.
 #[must_use]
@@ -65,27 +103,38 @@ pub fn target_kind(kind: &dyn AnyTargetKind) -> String {
     format!("# {}\n\n{}\n\n```yaml\n{}\n```\n\n## Fields\n\n{}", kind.kind(), p.summary, p.example.trim(), fields(kind.schema().as_value()))
 }
 
-/// The fields of a schema as a table: name, type, meaning.
+/// The fields of a schema as a table: name, type, meaning. Fields of a map in it are written `map.field`.
 fn fields(schema: &Value) -> String {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object).filter(|p| !p.is_empty()) else {
+    let rows = rows(schema, schema, "");
+    if rows.is_empty() {
         return "None.\n".to_owned();
-    };
-    let required: Vec<&str> = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut table = "| field | type | meaning |\n|---|---|---|\n".to_owned();
-    for (name, property) in properties {
+    }
+    let starred = if rows.contains("`* |") { "\n`*` required.\n" } else { "" };
+    format!("| field | type | meaning |\n|---|---|---|\n{rows}{starred}")
+}
+
+fn rows(map: &Value, root: &Value, within: &str) -> String {
+    let required: Vec<&str> = map.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut rows = String::new();
+    for (name, property) in map.get("properties").and_then(Value::as_object).into_iter().flatten() {
         let star = if required.contains(&name.as_str()) { "*" } else { "" };
-        let about = property
-            .get("description")
-            .or_else(|| resolved(property, schema).get("description"))
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let inner = shape(property, root);
+        let about = property.get("description").or_else(|| inner.get("description")).and_then(Value::as_str).unwrap_or_default();
         let default = property.get("default").filter(|d| !d.is_null()).map_or(String::new(), |d| format!(" Default: `{}`.", plain(d)));
-        let _ = writeln!(table, "| `{name}`{star} | {} | {}{default} |", cell(&type_of(property, schema)), cell(about));
+        let _ = writeln!(rows, "| `{within}{name}`{star} | {} | {}{default} |", cell(&type_of(property, root)), cell(about));
+        rows += &self::rows(inner, root, &format!("{within}{name}."));
     }
-    if !required.is_empty() {
-        table += "\n`*` required.\n";
+    rows
+}
+
+/// What a property is, where it is not null.
+fn shape<'a>(property: &'a Value, root: &'a Value) -> &'a Value {
+    let choices = property.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+    let mut given = choices.filter(|c| c.get("type").and_then(Value::as_str) != Some("null"));
+    match (given.next(), given.next()) {
+        (Some(only), None) => resolved(only, root),
+        _ => resolved(property, root),
     }
-    table
 }
 
 fn resolved<'a>(property: &'a Value, root: &'a Value) -> &'a Value {
