@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos_core::claim::Claims;
-use chaos_core::executor::{Composition, Executor, Guard, Surroundings, TellSystem, detach};
+use chaos_core::executor::{Composition, Executor, Guard, Surroundings, TellSystem, detach, start_coordinator};
 use chaos_core::fault::FaultError;
 use chaos_core::lever::Lever;
 use chaos_core::plan::PlannedInjection;
@@ -40,15 +40,29 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: Worlds
 
 fn serve(global: &Global, worlds: Worlds) -> Result<ExitCode, Failure> {
     let (socket, surroundings) = detach().map_err(|e| Failure::usage(format!("take the socket from standard input: {e}")))?;
-    let executor = assemble(socket, surroundings, super::state(global)?, worlds)?;
+    let executor = assemble(socket, surroundings, None, super::state(global)?, worlds)?;
     let residue = executor.serve_to_the_end().map_err(|e| Failure::usage(e.to_string()))?;
     Ok(ExitCode::from(if residue.is_empty() { 0 } else { 7 }))
 }
 
+/// As the first process of a container: starts this command line once more as coordinator, and is its executor until it ends.
+///
+/// # Errors
+/// If no coordinator can be started.
+pub(super) fn serve_coordinator(global: &Global, worlds: Worlds) -> Result<ExitCode, Failure> {
+    let state = super::state(global)?;
+    let started = start_coordinator().map_err(|e| Failure::usage(format!("start the coordinator: {e}")).exit(70))?;
+    let (socket, surroundings, coordinator) = started;
+    // One that ends before it begins a run has said why; its exit code says it all.
+    let _ = assemble(socket, surroundings, Some(coordinator.pid()), state, worlds)?.serve_to_the_end();
+    Ok(ExitCode::from(coordinator.exit_code()))
+}
+
 /// An executor for this host.
-pub(super) fn assemble(
+fn assemble(
     socket: std::os::fd::OwnedFd,
     surroundings: Surroundings,
+    coordinator: Option<i32>,
     state: StateDir,
     worlds: Worlds,
 ) -> Result<Executor, Failure> {
@@ -62,6 +76,7 @@ pub(super) fn assemble(
         patience: Patience::default(),
         class_patience: CLASS_PATIENCE,
         surroundings,
+        coordinator,
         chaos: env!("CARGO_PKG_VERSION").to_owned(),
         compose: Box::new(move |begin, tell| compose(worlds, &path, begin, tell)),
     })

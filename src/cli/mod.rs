@@ -14,12 +14,14 @@ mod report;
 mod run;
 mod schema;
 mod status;
+mod sweep;
 mod validate;
 mod worlds;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use chaos_core::executor::is_first_process;
 use chaos_core::state_dir::StateDir;
 use clap::{Parser, Subcommand};
 
@@ -94,6 +96,8 @@ pub enum Command {
     Status(status::Args),
     /// Take back what a crash or a reboot left
     Recover(recover::Args),
+    /// Find what bears our mark, with every journal lost
+    Sweep(sweep::Args),
     /// Take every fault back at once, and forbid new ones
     Halt(halt::HaltArgs),
     /// Allow faults again
@@ -159,6 +163,8 @@ fn dispatch(cli: Cli, console: Console) -> Result<ExitCode, Failure> {
     let global = &cli.global;
     let ready = || ready(global, console);
     match cli.command {
+        // The first process of a container is the executor; the run itself is its child.
+        Command::Run(_) if is_first_process() => executor::serve_coordinator(global, Worlds::assemble()?),
         Command::Run(args) => run::run(&args, global, console, &ready()?),
         Command::Report(args) => ready().and_then(|_| report::run(&args, global, console)),
         Command::Plan(args) => plan::run(&args, console, &ready()?),
@@ -170,6 +176,7 @@ fn dispatch(cli: Cli, console: Console) -> Result<ExitCode, Failure> {
         Command::Resume(args) => ready().and_then(|_| halt::resume(&args, global, console)),
         // These are about what was left themselves, or must not be kept waiting by it.
         Command::Recover(args) => recover::run(&args, global, console, &Worlds::assemble()?),
+        Command::Sweep(args) => sweep::run(&args, global, console, &Worlds::assemble()?),
         Command::Halt(args) => halt::halt(&args, global, console),
         // Parts of something that runs already, and mere text.
         Command::Demo { command } => Ok(chaos_demo::run(command)),

@@ -21,6 +21,7 @@
 //! **Invariant:** inject, adjust and revert of one injection run in one task, which is never dropped; a revert starts only
 //! when the inject before it has really ended.
 
+mod first;
 mod grant;
 mod injection;
 mod process;
@@ -36,6 +37,8 @@ use std::time::Duration;
 
 pub(crate) use reporter::Reporter;
 
+pub(crate) use first::socket_of_parent;
+pub use first::{Coordinator, is_first_process, start_coordinator};
 pub use process::{Surroundings, detach};
 pub use session::{SYSTEM_PROCESS, ServeError, serve};
 
@@ -64,6 +67,8 @@ pub struct Executor {
     pub patience: Patience,
     /// How long one class of faults may keep the next from being taken back.
     pub class_patience: Duration,
+    /// The coordinator that this process started, if it did: what asks this process to end is passed on to it.
+    pub coordinator: Option<i32>,
     /// What this process would survive.
     pub surroundings: Surroundings,
     /// Version of this program.

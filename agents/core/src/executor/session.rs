@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::first::pass_on;
 use super::grant::{self, ApprovedPlan};
 use super::injection::{Command, Injection, Order, Shared};
 use super::reporter::Reporter;
@@ -34,9 +35,6 @@ pub const SYSTEM_PROCESS: &str = "system.process";
 
 /// How often lever and lease are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Whoever started us says what for within this.
-const BEGIN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Why an executor could not serve. Nothing was injected.
 #[derive(Debug, thiserror::Error)]
@@ -67,10 +65,10 @@ pub async fn serve(executor: Executor) -> Result<Vec<String>, ServeError> {
     let served = match begin(&mut requests).await {
         Ok(begin) => match start(&mut executor, &begin, out.clone()) {
             Ok((journal, world, reporter)) => {
-                let lease = begin.lease.get();
+                let (lease, coordinator) = (begin.lease.get(), executor.coordinator);
                 let shared = Arc::new(Shared::new(executor, journal, world, reporter, begin.run));
                 drop(out);
-                Ok(Session::new(shared, lease).run(requests).await)
+                Ok(Session::new(shared, lease, coordinator).run(requests).await)
             }
             Err(e) => {
                 let _ = out.send(Reply::Refused { message: e.message.clone(), hint: e.hint.clone() });
@@ -86,8 +84,7 @@ pub async fn serve(executor: Executor) -> Result<Vec<String>, ServeError> {
 }
 
 async fn begin(requests: &mut Lines<OwnedReadHalf, Request>) -> io::Result<Begin> {
-    let first = tokio::time::timeout(BEGIN_WITHIN, requests.next()).await;
-    match first.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+    match requests.next().await? {
         Some(Request::Begin(begin)) => Ok(*begin),
         Some(_) => Err(io::Error::other("the first message does not begin a run")),
         None => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -151,6 +148,8 @@ enum End {
 struct Session {
     shared: Arc<Shared>,
     lease: Duration,
+    /// Our child, in a container; it is asked to end first.
+    coordinator: Option<i32>,
     last_heard: Boot,
     approved: Option<ApprovedPlan>,
     handles: BTreeMap<String, Handle>,
@@ -163,10 +162,11 @@ struct Session {
 }
 
 impl Session {
-    fn new(shared: Arc<Shared>, lease: Duration) -> Self {
+    fn new(shared: Arc<Shared>, lease: Duration, coordinator: Option<i32>) -> Self {
         Self {
             shared,
             lease,
+            coordinator,
             last_heard: Boot::now(),
             approved: None,
             handles: BTreeMap::new(),
@@ -198,7 +198,10 @@ impl Session {
                     Ok(None) => return End::Alone("the coordinator is gone: its socket closed".into()),
                     Err(e) => return End::Alone(format!("the coordinator cannot be understood: {e}")),
                 },
-                name = signals.next() => {
+                (signal, name) = signals.next() => {
+                    if self.coordinator.is_some_and(|pid| pass_on(pid, signal)) {
+                        continue;
+                    }
                     let because = format!("the executor was asked to end by {name}");
                     self.shared.reporter.event(What::Aborted { by: AbortedBy::Signal, because: because.clone() });
                     return End::Alone(because);
@@ -412,11 +415,12 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> (rustix::process::Signal, &'static str) {
+        use rustix::process::Signal;
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.hang_up.recv() => "SIGHUP",
+            _ = self.terminate.recv() => (Signal::TERM, "SIGTERM"),
+            _ = self.interrupt.recv() => (Signal::INT, "SIGINT"),
+            _ = self.hang_up.recv() => (Signal::HUP, "SIGHUP"),
         }
     }
 }

@@ -20,7 +20,6 @@ mod spawn;
 mod watch;
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use spawn::Program;
 
+use crate::executor::socket_of_parent;
 use crate::wire::{Begin, Reply, Request};
 
 /// How often the executor hears that its coordinator lives.
@@ -89,24 +89,17 @@ impl From<io::Error> for LinkError {
 
 impl ExecutorLink {
     /// Starts `program executor --state-dir STATE`, and waits until it is ready. Its own words go to `executor.log` in the
-    /// run's folder.
+    /// run's folder. In a container, takes over the executor that started this process: see [`crate::executor::start_coordinator`].
     ///
     /// # Errors
     /// If it cannot be started or refuses; nothing was injected.
     pub async fn spawn(program: &Path, state: &Path, begin: Begin) -> Result<Self, LinkError> {
         let program = Program::new(program, state, &begin);
+        if let Some(socket) = socket_of_parent() {
+            return Self::begin(socket.into(), watch::Executor::Parent, program, begin).await;
+        }
         let (socket, child) = program.start()?;
         Self::begin(socket, watch::Executor::Child(child), program, begin).await
-    }
-
-    /// Takes over the executor that started this process, at the other end of `socket`: the first process of a container
-    /// is the executor, and its death ends everything in there anyway.
-    ///
-    /// # Errors
-    /// If it refuses; nothing was injected.
-    pub async fn adopt(socket: OwnedFd, program: &Path, state: &Path, begin: Begin) -> Result<Self, LinkError> {
-        let program = Program::new(program, state, &begin);
-        Self::begin(socket.into(), watch::Executor::Parent, program, begin).await
     }
 
     async fn begin(

@@ -23,9 +23,11 @@ pub use report::{InjectionOutcome, RecoveredInjection, RecoveredRun, RecoveryRep
 pub use survey::{Found, Standing, residue, survey};
 
 use crate::claim::Claims;
+use crate::fault::{FaultError, Reverted, UndoJson};
+use crate::fault_call::FaultCall;
 use crate::state_dir::StateDir;
 use crate::table::Table;
-use crate::take_back::Patience;
+use crate::take_back::{Patience, TakeBack};
 
 /// What recovery is given by the composition root.
 pub struct Recovery {
@@ -59,6 +61,17 @@ impl Recovery {
             report.runs.push(run::recover(self, &run).await);
         }
         Ok(report)
+    }
+
+    /// Follows one undo that was found beside its effect, without a journal. Whoever calls has shown it to a person.
+    ///
+    /// # Errors
+    /// What is still there.
+    pub async fn follow_stamp(&self, kind: &str, undo: &UndoJson) -> Result<Reverted, FaultError> {
+        let fault = FaultCall::new(&self.table, kind)?;
+        let reversibility = fault.fault()?.profile().reversibility;
+        let task = TakeBack { fault, undo: undo.clone(), reversibility, patience: Patience { give_up: Duration::ZERO, ..self.patience } };
+        task.until_gone(|_| {}).await
     }
 
     /// The undo of everything that is residue, as shell commands for a person. Nothing is done.

@@ -61,6 +61,7 @@ fn serve(state: StateDir) -> ExitCode {
         patience: patience(),
         class_patience: Duration::from_millis(300),
         surroundings,
+        coordinator: None,
         chaos: "0.1.0".into(),
         compose: Box::new(|_, _| Composition { table: fakes::table(), guard: Arc::new(Untouchable) }),
     };
