@@ -1,5 +1,6 @@
 //! One hypothesis, judged: every objective it asked, held against what was sampled.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chaos_core::clock::Mono;
@@ -45,7 +46,7 @@ struct Bench<'a> {
     answers: &'a Answers,
     timeout: Duration,
     /// Samples that say something, by due time.
-    known: Vec<Sample>,
+    known: Cow<'a, [Sample]>,
     windows: Vec<Window>,
     clocks: Vec<Clock>,
     baseline: Span,
@@ -55,8 +56,9 @@ impl<'a> Bench<'a> {
     fn new(record: &'a Record, injections: &'a [Injection], hypothesis: &'a Hypothesis, answers: &'a Answers) -> Self {
         let timeout = hypothesis.question.timeout.get();
         let users = &answers.users;
-        let all = users.samples.iter();
-        let known: Vec<Sample> = all.filter(|s| !s.is_void(timeout)).copied().collect();
+        let void = users.samples.iter().any(|s| s.is_void(timeout));
+        let known: Cow<'a, [Sample]> =
+            if void { users.samples.iter().filter(|s| !s.is_void(timeout)).copied().collect() } else { Cow::Borrowed(&users.samples) };
         let windows = window::windows(injections, users, timeout);
         let begins = recovery::begins(injections, users, timeout);
         let watched = Watched { samples: &known, hold: hold_of(hypothesis), reach: 2 * timeout + Duration::from_millis(100) };
@@ -551,8 +553,7 @@ impl<'a> Bench<'a> {
         let rows = self.census(&span).rows();
         let (longest, total) = (outage::longest(&rows), outage::total(&rows));
         let first = self.known.partition_point(|s| s.due < from);
-        let samples: Vec<&Sample> = self.known[first..].iter().collect();
-        let mut service = outage::outages(&samples);
+        let mut service = outage::outages(&self.known[first..]);
         let episodes = service.len();
         service.sort_by_key(|o| std::cmp::Reverse(o.at_least()));
         service.truncate(OUTAGES_LISTED);

@@ -128,7 +128,7 @@ impl Group {
 /// outage had begun for certain can only have observed its end: the first such one done bounds it. Two rows of bad samples
 /// are two outages only where a good sample between them observed an instant that surely lies between them.
 #[must_use]
-pub fn outages(samples: &[&Sample]) -> Vec<Outage> {
+pub fn outages(samples: &[Sample]) -> Vec<Outage> {
     let mut found = Vec::new();
     let mut group: Option<Group> = None;
     // The earliest end seen after the open group: a good sample sent after that outage had surely begun.

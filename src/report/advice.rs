@@ -4,17 +4,17 @@ use crate::judge::Record;
 use crate::judge::exit::Headline;
 use crate::judge::recovery::Merit;
 use crate::judge::verdict::{HypothesisVerdict, State, Verdict, slot_words};
-use crate::judge::wording::{length, number};
+use crate::judge::wording::{count, length, number};
 
 /// Sentences, at most a handful.
 pub(super) fn next(record: &Record, verdict: &Verdict) -> Vec<String> {
     let file = record.started.experiment.file.display().to_string();
-    let run = &verdict.run;
     let mut all = Vec::new();
     match verdict.headline {
         Headline::Residue => residue(verdict, &mut all),
         Headline::Defect => all.push(format!(
-            "This is our fault. `chaos status` shows that nothing is in force; please report it with the record of run {run}."
+            "This is our fault. `chaos status` shows that nothing is in force; please report it with the record of run {}.",
+            verdict.run
         )),
         Headline::Refused => all.extend(record.refused.iter().filter_map(|(_, _, hint)| hint.clone())),
         Headline::BaselineNotMet => {
@@ -36,7 +36,6 @@ pub(super) fn next(record: &Record, verdict: &Verdict) -> Vec<String> {
     for h in verdict.hypotheses.iter().filter(|h| h.state == State::Refuted) {
         refuted(h, &mut all);
     }
-    all.push(format!("The whole story, with charts: `chaos report {run} --html`"));
     all
 }
 
@@ -62,7 +61,11 @@ fn upheld(verdict: &Verdict, file: &str, all: &mut Vec<String>) {
 
 /// A count of failures: whole numbers, but tenths where there are few.
 pub(super) fn few(failures: f64) -> String {
-    if failures >= 10.0 { number(failures.floor()) } else { number((failures * 10.0).floor() / 10.0) }
+    if failures < 10.0 {
+        return number((failures * 10.0).floor() / 10.0);
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "failures of a month")]
+    count(failures as usize)
 }
 
 fn refuted(h: &HypothesisVerdict, all: &mut Vec<String>) {

@@ -100,7 +100,7 @@ proptest! {
     #[test]
     fn rule_27_the_interval_of_an_outage_contains_the_truth(world in world()) {
         let samples = by_due(world.samples());
-        let found = outages(&samples.iter().collect::<Vec<_>>());
+        let found = outages(&samples);
         let any_bad = samples.iter().any(Sample::is_bad);
         prop_assert_eq!(found.len(), usize::from(any_bad), "one outage is one outage");
         let (began, ended) = (us(world.began), us(world.began + world.lasts));
@@ -161,7 +161,7 @@ fn rule_27_what_waits_in_a_backlog_and_succeeds_does_not_shorten_the_outage() {
         slow: 4_000,
     };
     let samples = world.samples();
-    let found = outages(&samples.iter().collect::<Vec<_>>());
+    let found = outages(&samples);
     let [outage] = found.as_slice() else { panic!("{found:?}") };
     let (low, high) = (outage.at_least(), outage.at_most().unwrap());
     assert!(low <= Duration::from_secs(1) && Duration::from_secs(1) <= high);
@@ -180,6 +180,6 @@ fn two_outages_are_told_apart() {
             _ => good(due),
         })
         .collect();
-    let found = outages(&samples.iter().collect::<Vec<_>>());
+    let found = outages(&samples);
     assert_eq!(found.iter().map(|o| o.bad).collect::<Vec<_>>(), [10, 10]);
 }

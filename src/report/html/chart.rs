@@ -81,6 +81,7 @@ pub(super) fn hypothesis(record: &Record, h: &HypothesisVerdict, index: usize, a
         return page! { p.mute { "Not one sample was answered." } };
     }
     let scale = Latency::of(&known, timeout);
+    let recoveries = recoveries(h, axis);
     page! {
         figure {
             div.chart {
@@ -90,16 +91,18 @@ pub(super) fn hypothesis(record: &Record, h: &HypothesisVerdict, index: usize, a
                     @for (_, value) in scale.ticks() { path.grid d=(format!("M0 {:.1}H1000", scale.y(value))) {} }
                     path.limit d=(format!("M0 {:.1}H1000", scale.y(timeout.as_secs_f64()))) {}
                     (latencies(&known, axis, &scale, timeout))
-                    @for clock in &h.clocks {
-                        @if let Some(at) = clock.recovered_at { path.recovered d=(format!("M{:.1} 0V100", axis.at(at.0))) {} }
+                    @for (from, to) in &recoveries {
+                        rect.recovered x=(format!("{from:.1}")) y="0" width=(format!("{:.1}", (to - from).max(1.0))) height="100" {
+                            title { "well again somewhere in here: no sample can tell more closely" }
+                        }
+                        path.end d=(format!("M{to:.1} 0V100")) {}
                     }
                 }
                 @for (label, value) in scale.ticks() { span.y style=(format!("top:{:.1}%", scale.y(value))) { (label) } }
                 span.y.timeout style=(format!("top:{:.1}%", scale.y(timeout.as_secs_f64()))) { "timeout" }
-                @for clock in &h.clocks {
-                    @if let Some(at) = clock.recovered_at {
-                        span.flag.left[axis.at(at.0) > 700.0] style=(format!("left:{:.2}%", axis.at(at.0) / 10.0)) { "well again" }
-                    }
+                @if let [(from, to)] = recoveries.as_slice() {
+                    @let left = *to > 700.0;
+                    span.flag.left[left] style=(format!("left:{:.2}%", if left { from } else { to } / 10.0)) { "well again" }
                 }
             }
             div.strip { span { "users" } (strip_of(users, &question.question, axis, "failed")) }
@@ -111,10 +114,16 @@ pub(super) fn hypothesis(record: &Record, h: &HypothesisVerdict, index: usize, a
                 span.key.dot-good { "good" }
                 span.key.dot-bad { "bad" }
                 @if !h.windows.is_empty() { span.key.shade { "fault in force" } }
-                @if h.clocks.iter().any(|c| c.recovered_at.is_some()) { span.key.line { "well again" } }
+                @if !recoveries.is_empty() { span.key.line { "well again" } }
             }
         }
     }
+}
+
+/// From when to when each recovery may have been.
+fn recoveries(h: &HypothesisVerdict, axis: &Axis) -> Vec<(f64, f64)> {
+    let well = h.clocks.iter().filter(|c| c.recovered_at.is_some());
+    well.filter_map(|c| c.recovery.map(|r| (axis.at(c.started.0 + r.from.0), axis.at(c.started.0 + r.to.0)))).collect()
 }
 
 fn windows(h: &HypothesisVerdict, axis: &Axis) -> Markup {
