@@ -82,6 +82,7 @@ impl<'a> Bench<'a> {
         let everything = self.census(&all);
         HypothesisVerdict {
             name: self.hypothesis.name.clone(),
+            probe: self.hypothesis.question.probe.clone(),
             state,
             why: doubt.or_else(|| worst_reason(&lines, state)),
             baseline: self.summary(&[self.baseline]),

@@ -131,6 +131,9 @@ pub struct Verdict {
 pub struct HypothesisVerdict {
     /// Its name.
     pub name: String,
+    /// Kind of its probe.
+    #[serde(default)]
+    pub probe: String,
     /// The worst of its lines, or inconclusive where nothing can be concluded.
     pub state: State,
     /// Why it is inconclusive.

@@ -100,10 +100,10 @@ fn numbers(verdict: &Verdict) -> Markup {
         section.numbers {
             @if let Some(h) = decisive {
                 @if let Some(s) = &h.during {
-                    (number("served while faults acted", &share(s.success), &h.baseline.map(|b| format!("{} before", share(b.success))).unwrap_or_default(), class_of(h, Part::During).unwrap_or_default()))
+                    (number("good while faults acted", &share(s.success), &h.baseline.map(|b| format!("{} before", share(b.success))).unwrap_or_default(), class_of(h, Part::During).unwrap_or_default()))
                 }
                 (recovery_number(h))
-                (number("requests failed", &count(h.outages.failed), &if h.outages.failed == 0 { "not one".to_owned() } else { format!("of {} sent", count(h.samples)) }, ""))
+                (number(&format!("{}s failed", phrases::noun(h)), &count(h.outages.failed), &if h.outages.failed == 0 { "not one".to_owned() } else { format!("of {}", count(h.samples)) }, ""))
                 @if let Some(t) = h.truth {
                     (number("health said well, users got errors", &t.false_ready.to_string(), &if t.false_alarm.0 > 0.0 { format!("and the reverse for {}", t.false_alarm) } else { "and never the reverse".to_owned() }, class_of(h, Part::Health).unwrap_or_default()))
                 }
@@ -164,12 +164,12 @@ fn hypothesis(record: &Record, h: &HypothesisVerdict, index: usize, axis: &Axis)
             }
             div.columns {
                 ul.facts {
-                    @if let Some(s) = &h.during { li { b { (share(s.success)) } " of " (count(s.samples)) " requests served while faults acted" } }
+                    @if let Some(s) = &h.during { li { b { (share(s.success)) } " of " (count(s.samples)) " " (phrases::noun(h)) "s good while faults acted" } }
                     @if let Some(text) = phrases::outage(h) { li { (text) } }
                     @for clock in &h.clocks {
                         li {
                             @if h.clocks.len() > 1 { span.mute { (clock.faults.join(" and ")) ": " } }
-                            (phrases::recovery(clock))
+                            (phrases::recovery(h, clock))
                         }
                     }
                     @if let [outage] = h.outages.service.as_slice() {

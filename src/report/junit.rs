@@ -75,7 +75,7 @@ fn hypothesis(h: &HypothesisVerdict) -> Case {
         let _ = writeln!(detail, "{:<12} {} {}: {}", l.state.word(), l.part.word(), l.asked, l.observed);
     }
     for clock in &h.clocks {
-        let _ = writeln!(detail, "{}: {}", clock.faults.join(" and "), phrases::recovery(clock));
+        let _ = writeln!(detail, "{}: {}", clock.faults.join(" and "), phrases::recovery(h, clock));
     }
     Case { name: h.name.clone(), outcome, detail }
 }

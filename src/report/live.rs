@@ -10,7 +10,7 @@ use std::time::Duration;
 use chaos_core::clock::Mono;
 use chaos_core::event::{Event, InjectionState, Phase, StepState, SystemState, What};
 use chaos_core::experiment::{Action, Experiment};
-use chaos_core::fault::InPlace;
+use chaos_core::fault::{InPlace, Reversibility};
 use chaos_core::plan::Plan;
 use chaos_core::sample::{Asked, SampleBatch};
 
@@ -170,6 +170,10 @@ impl<W: Write> Live<W> {
                     return None;
                 }
                 let plan = self.plan.as_ref().and_then(|p| p.injection(slot))?;
+                if plan.reversibility == Reversibility::Irreversible {
+                    self.in_force.insert(slot.to_owned(), InForce { label: label.clone(), ends: None, reverting: true });
+                    return Some((Ink::Fault, format!("{label} is done")));
+                }
                 let ends = plan.hold.map(|hold| self.now.plus(hold.get()));
                 self.in_force.insert(slot.to_owned(), InForce { label: label.clone(), ends, reverting: false });
                 let held = plan.hold.map_or(String::new(), |h| format!(" for {h}"));
@@ -184,6 +188,7 @@ impl<W: Write> Live<W> {
             InjectionState::Reverted { .. } => {
                 self.in_force.remove(slot);
                 let planned = self.plan.as_ref().and_then(|p| p.injection(slot));
+                let planned = planned.filter(|p| p.reversibility != Reversibility::Irreversible);
                 planned.map(|_| (Ink::Good, format!("{label} is taken back; nothing is left")))
             }
             InjectionState::Refused(e) => Some((Ink::Bad, format!("{label} was refused: {e}"))),

@@ -61,7 +61,7 @@ fn hypothesis(out: &mut String, h: &HypothesisVerdict) {
     let mut facts: Vec<String> = Vec::new();
     facts.extend(h.during.as_ref().map(|s| format!("while faults acted: {}", phrases::summary(s))));
     facts.extend(phrases::outage(h));
-    facts.extend(h.clocks.iter().map(phrases::recovery));
+    facts.extend(h.clocks.iter().map(|c| phrases::recovery(h, c)));
     facts.extend(h.truth.as_ref().map(phrases::truth));
     if h.state == State::Inconclusive {
         facts.extend(h.why.as_ref().map(|why| format!("inconclusive: {why}")));

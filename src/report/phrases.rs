@@ -89,25 +89,34 @@ pub(super) fn in_force(i: &InjectionVerdict) -> String {
 pub(super) fn taken_back(i: &InjectionVerdict) -> String {
     match (&i.revert_asked, i.reverted, &i.residue) {
         (_, _, Some(left)) => format!("still there: {left}"),
+        _ if i.effective.is_none() && i.reverted.is_none() => "nothing to take back".into(),
+        _ if i.reversibility == Reversibility::Irreversible => "irreversible; its recovery was observed".into(),
         (Some((asked, why)), Some(done), _) => {
             format!("taken back at {done}, in {} ({why}); inspected: nothing left", length(done.0 - asked.0))
         }
         (None, Some(done), _) => format!("taken back at {done}; inspected: nothing left"),
-        _ if i.effective.is_none() => "nothing to take back".into(),
-        _ if i.reversibility == Reversibility::Irreversible => "irreversible; its recovery was observed".into(),
         _ => "no revert is on record".into(),
     }
 }
 
+/// What one sample of a hypothesis is to a reader: a request that a user might have sent, or a look at the system.
+pub(super) fn noun(h: &HypothesisVerdict) -> &'static str {
+    match h.probe.as_str() {
+        "process" | "file" | "command" | "container" | "kubernetes" | "prometheus" | "progress" => "check",
+        _ => "request",
+    }
+}
+
 /// A recovery clock in one sentence.
-pub(super) fn recovery(clock: &ClockVerdict) -> String {
+pub(super) fn recovery(h: &HypothesisVerdict, clock: &ClockVerdict) -> String {
     let time = clock.recovery.map(|r| r.words()).unwrap_or_default();
     let relapse = match clock.relapses {
         0 => String::new(),
-        n => format!("; {} failed again later", plural(n, "request")),
+        n => format!("; {} failed again later", plural(n, noun(h))),
     };
     match clock.merit {
-        Merit::Unaffected => "users never noticed".into(),
+        Merit::Unaffected if noun(h) == "request" => "users never noticed".into(),
+        Merit::Unaffected => "never bad".into(),
         Merit::ByItself => format!("recovered by itself in {time}{relapse}"),
         Merit::AfterRevert => {
             let after = clock.after_revert.map(|r| format!("{} after the revert, ", r.words())).unwrap_or_default();
@@ -123,10 +132,10 @@ pub(super) fn recovery(clock: &ClockVerdict) -> String {
 /// What users went through, in one sentence; none: nothing failed.
 pub(super) fn outage(h: &HypothesisVerdict) -> Option<String> {
     let o = &h.outages;
-    if o.failed == 0 {
+    if o.failed == 0 || h.state == State::Observed {
         return None;
     }
-    let requests = plural(o.failed, "request");
+    let requests = plural(o.failed, noun(h));
     if o.rows == 1 {
         return Some(format!("{requests} failed in a row, over {}", o.longest.words()));
     }

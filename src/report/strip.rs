@@ -41,6 +41,25 @@ pub(super) fn slices(series: &Series, timeout: Duration, (from, to): (Mono, Mono
     slices
 }
 
+/// Gaps of at most `most` slices look like what was before them: an answer speaks until the next one.
+pub(super) fn bridged(slices: &mut [Slice], most: usize) {
+    let mut last: Option<usize> = None;
+    for i in 0..slices.len() {
+        if slices[i].bad_share().is_some() {
+            last = Some(i);
+        } else if let Some(from) = last.filter(|from| i - from <= most) {
+            slices[i] = slices[from];
+        }
+    }
+}
+
+/// How many slices five cadences are, rounded up: a longer gap is one.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "slices of a picture")]
+pub(super) fn gap_max(every: Duration, (from, to): (Mono, Mono), n: usize) -> usize {
+    let slice = to.since(from).as_secs_f64() / n as f64;
+    (5.0 * every.as_secs_f64() / slice.max(1e-9)).ceil() as usize
+}
+
 /// A slice as one character: the taller, the more of it failed.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share from 0 to 1")]
 pub(super) fn bar(slice: Slice) -> char {

@@ -135,7 +135,7 @@ impl Screen<'_> {
             self.item(" ", None, &text);
         }
         for clock in &h.clocks {
-            let text = phrases::recovery(clock);
+            let text = phrases::recovery(h, clock);
             let which = match h.clocks.len() {
                 1 => text,
                 _ => format!("{}: {text}", clock.faults.join(" and ")),
@@ -159,7 +159,8 @@ impl Screen<'_> {
             return;
         };
         let span = (first.due, Mono(last.due.0 + 1));
-        let slices = strip::slices(series, asked.question.timeout.get(), span, width);
+        let mut slices = strip::slices(series, asked.question.timeout.get(), span, width);
+        strip::bridged(&mut slices, strip::gap_max(asked.question.every.get(), span, width));
         let painted: String = slices
             .iter()
             .map(|s| {

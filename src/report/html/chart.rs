@@ -12,7 +12,7 @@ use maud::{Markup, html as page};
 use super::super::strip::{self, Slice};
 use crate::judge::Record;
 use crate::judge::verdict::{HypothesisVerdict, Verdict};
-use crate::judge::wording::{length, plural};
+use crate::judge::wording::length;
 
 /// More samples than this are drawn as a band, not as dots: a page stays small.
 const DOTS: usize = 2_400;
@@ -222,45 +222,40 @@ struct Run {
     from: usize,
     to: usize,
     shade: u8,
-    sum: Slice,
 }
 
-/// Slices that look alike, joined. An answer speaks until the next one: a gap of up to five cadences belongs to what was
-/// before it.
-fn runs(slices: &[Slice], gap_max: usize) -> Vec<Run> {
+/// Slices that look alike, joined.
+fn runs(slices: &[Slice]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for (x, slice) in slices.iter().enumerate() {
         let Some(share) = slice.bad_share() else { continue };
         let shade = shade_of(share);
-        if let Some(run) = runs.last_mut().filter(|r| r.to + gap_max >= x) {
-            run.to = x;
-            if run.shade == shade {
-                run.to = x + 1;
-                run.sum = Slice { good: run.sum.good + slice.good, bad: run.sum.bad + slice.bad };
-                continue;
-            }
+        match runs.last_mut().filter(|r| r.to == x && r.shade == shade) {
+            Some(run) => run.to = x + 1,
+            None => runs.push(Run { from: x, to: x + 1, shade }),
         }
-        runs.push(Run { from: x, to: x + 1, shade, sum: *slice });
     }
     runs
 }
 
 /// Success over time as a strip.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "slices of a picture")]
 fn strip_of(series: &Series, question: &Question, axis: &Axis, verb: &str) -> Markup {
-    let slices = strip::slices(series, question.timeout.get(), (axis.from, axis.to), SLICES);
-    let slice = axis.to.since(axis.from).as_secs_f64() / SLICES as f64;
-    let gap_max = (5.0 * question.every.get().as_secs_f64() / slice).ceil() as usize;
+    let span = (axis.from, axis.to);
+    let mut slices = strip::slices(series, question.timeout.get(), span, SLICES);
+    strip::bridged(&mut slices, strip::gap_max(question.every.get(), span, SLICES));
     page! {
         svg viewBox=(format!("0 0 {SLICES} 1")) preserveAspectRatio="none" role="img" {
-            @for run in runs(&slices, gap_max) {
+            @for run in runs(&slices) {
                 rect.(format!("s{}", run.shade)) x=(run.from) y="0" width=(run.to - run.from) height="1" {
-                    title { (run.sum.bad) " of " (plural(run.sum.good + run.sum.bad, "sample")) " " (verb) }
+                    title { (SHADES[usize::from(run.shade)]) " " (verb) }
                 }
             }
         }
     }
 }
+
+/// What each shade says.
+const SHADES: [&str; 5] = ["none", "up to a third", "up to two thirds", "more than two thirds", "all"];
 
 /// From 0 (none failed) to 4 (all did).
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share from 0 to 1")]
