@@ -11,15 +11,22 @@ use crate::judge::{self, Folding, Reading, Verdict, read_events};
 use crate::report;
 
 /// Arguments.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// A run's id, its beginning, `last`, or a record's path
     run: String,
-    #[command(flatten)]
-    outputs: Outputs,
-    /// Print JSON instead of the report
-    #[arg(long)]
-    json: bool,
+    /// As HTML, into a file or on stdout
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "-")]
+    html: Option<PathBuf>,
+    /// As JUnit XML, into a file or on stdout
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "-")]
+    junit: Option<PathBuf>,
+    /// As Markdown, into a file or on stdout
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "-")]
+    markdown: Option<PathBuf>,
+    /// As JSON, into a file or on stdout
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "-")]
+    json: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, global: &Global, console: Console) -> Result<ExitCode, Failure> {
@@ -51,10 +58,10 @@ pub(super) fn run(args: &Args, global: &Global, console: Console) -> Result<Exit
         ));
     }
     let verdict = stored.unwrap_or(judged_now);
-    write_reports(&args.outputs, &record, &verdict, None)?;
-    if args.json {
-        console.data(report::json(&record, &verdict));
-    } else {
+    let Args { html, junit, markdown, json, .. } = args.clone();
+    let asked = [&html, &junit, &markdown, &json].iter().any(|path| path.is_some());
+    write_reports(&Outputs { html, junit, markdown, json }, &record, &verdict, console)?;
+    if !asked {
         console.data(report::terminal(&record, &verdict, console.style_out()));
     }
     Ok(ExitCode::SUCCESS)

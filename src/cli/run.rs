@@ -31,15 +31,12 @@ pub struct Args {
     seed: Option<u64>,
     #[command(flatten)]
     outputs: Outputs,
-    /// Print the verdict's JSON on stdout instead of the report
-    #[arg(long)]
-    json: bool,
     /// Show no progress, only the report
     #[arg(short, long)]
     quiet: bool,
 }
 
-/// Reports to write beside what is printed.
+/// Reports to write beside what is printed; `-` prints one on stdout instead.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Outputs {
     /// Write the HTML report there as well (one always lies in the run's folder)
@@ -53,7 +50,7 @@ pub struct Outputs {
     pub markdown: Option<PathBuf>,
     /// Write the verdict and all facts as JSON
     #[arg(long, value_name = "PATH")]
-    pub json_file: Option<PathBuf>,
+    pub json: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
@@ -151,44 +148,40 @@ fn finish(args: &Args, done: Done, loaded: &Loaded, folder: &Path, console: Cons
     if !refused.is_empty() {
         return Err(plan::refused(loaded, &refused, console).exit(verdict.exit));
     }
-    write_reports(&args.outputs, &record, &verdict, Some(&folder.join("report.html")))?;
-    if args.json {
-        console.data(report::json(&record, &verdict));
-    } else {
+    let page = folder.join("report.html");
+    let always = Outputs { html: Some(page.clone()), ..Outputs::default() };
+    write_reports(&always, &record, &verdict, console)?;
+    if !write_reports(&args.outputs, &record, &verdict, console)? {
         console.data(report::terminal(&record, &verdict, console.style_out()));
-        console.say(format_args!("\nreport: {}", folder.join("report.html").display()));
     }
+    console.say(format_args!("\nreport: {}", page.display()));
     Ok(ExitCode::from(verdict.exit))
 }
 
-/// Writes every report that was asked for.
+/// Writes every report that was asked for. True: one of them went to stdout.
 ///
 /// # Errors
 /// If one cannot be written; the others are.
-pub fn write_reports(outputs: &Outputs, record: &Record, verdict: &Verdict, always_html: Option<&Path>) -> Result<(), Failure> {
-    let mut failed = None;
-    let mut write = |path: &Path, text: String| {
-        if let Err(e) = std::fs::write(path, text) {
+pub fn write_reports(outputs: &Outputs, record: &Record, verdict: &Verdict, console: Console) -> Result<bool, Failure> {
+    type Render = fn(&Record, &Verdict) -> String;
+    let asked: [(&Option<PathBuf>, Render); 4] = [
+        (&outputs.html, report::html),
+        (&outputs.junit, report::junit),
+        (&outputs.markdown, report::markdown),
+        (&outputs.json, report::json),
+    ];
+    let (mut printed, mut failed) = (false, None);
+    for (path, render) in asked {
+        let Some(path) = path else { continue };
+        let text = render(record, verdict);
+        if path.as_os_str() == "-" {
+            console.data(text);
+            printed = true;
+        } else if let Err(e) = std::fs::write(path, text) {
             failed.get_or_insert_with(|| Failure::usage(format!("write the report {}: {e}", path.display())).exit(verdict.exit.max(2)));
         }
-    };
-    let htmls: Vec<&Path> = always_html.into_iter().chain(outputs.html.as_deref()).collect();
-    if !htmls.is_empty() {
-        let page = report::html(record, verdict);
-        for path in htmls {
-            write(path, page.clone());
-        }
     }
-    if let Some(path) = &outputs.junit {
-        write(path, report::junit(record, verdict));
-    }
-    if let Some(path) = &outputs.markdown {
-        write(path, report::markdown(record, verdict));
-    }
-    if let Some(path) = &outputs.json_file {
-        write(path, report::json(record, verdict));
-    }
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(printed), Err)
 }
 
 /// Time-ordered, unique, fit for file names, tags and people: `20261120-061259-k3xq`.
