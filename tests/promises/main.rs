@@ -8,6 +8,7 @@ mod harness;
 
 mod bad_input;
 mod crash;
+mod run;
 mod scaffold;
 mod scenes;
 
