@@ -10,4 +10,4 @@ mod vault;
 pub(crate) use copy::{Times, copy_belongings, copy_content, dress, each_chunk, fill};
 pub(crate) use edit::{cut, flip, repair};
 pub(crate) use place::Place;
-pub(crate) use vault::{Kept, Vault};
+pub(crate) use vault::{Kept, PREFIX, Vault};

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::cgroup::quoted;
 use crate::faults::is_still;
+use crate::file::PREFIX;
 use crate::process::{Snapshot, name_of};
 
 /// Something of ours. That of a run that lives belongs there; the rest was left behind.
@@ -62,7 +63,7 @@ fn vaults_in(folder: &Path) -> Vec<Found> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     entries
         .filter_map(|entry| {
-            let run = entry.file_name().to_str()?.strip_prefix(".chaos-")?.to_owned();
+            let run = entry.file_name().to_str()?.strip_prefix(PREFIX)?.to_owned();
             let path = entry.path();
             // Somebody else's folder of that name is theirs to judge.
             let meta = path.symlink_metadata().ok()?;

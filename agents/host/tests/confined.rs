@@ -55,7 +55,7 @@ impl Alone {
 #[tokio::test]
 async fn rule_4_a_group_with_anybody_else_in_it_is_never_limited() {
     let alone = Alone::new();
-    let stranger = Started::shell("sleep 600");
+    let stranger = Started::sleeping();
     alone.write("cgroup.procs", &format!("{}\n{}\n", alone.started.pid(), stranger.pid()));
     let table = faults(&alone.host);
     for (kind, spec) in [("cpu.limit", json!({"cores": 0.5})), ("memory.limit", json!({"size": "64 MiB"}))] {
@@ -183,7 +183,7 @@ async fn rule_4_a_shared_group_is_not_frozen_its_target_is_stopped_instead() {
 
 #[tokio::test]
 async fn rule_4_what_is_stopped_already_is_refused() {
-    let started = Started::shell("sleep 600");
+    let started = Started::sleeping();
     let group = rustix::process::Pid::from_raw(started.pid()).expect("a pid");
     rustix::process::kill_process_group(group, rustix::process::Signal::STOP).expect("ours");
     wait_for("it stopped", || state(started.pid()) == "stopped");
@@ -196,7 +196,7 @@ async fn rule_4_what_is_stopped_already_is_refused() {
 
 #[tokio::test]
 async fn a_target_that_ended_is_a_finding_and_its_pid_is_nobody_elses_harm() {
-    let started = Started::shell("sleep 600");
+    let started = Started::sleeping();
     let target = process_target(started.id(), false);
     let host = Arc::new(Host::new("chaos"));
     let table = faults(&host);

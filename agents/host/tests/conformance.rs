@@ -130,7 +130,7 @@ fn a_process_to_start() -> Scene {
 }
 
 fn a_process_to_burn_beside() -> Scene {
-    let started = Started::shell("sleep 600");
+    let started = Started::sleeping();
     Scene {
         target: process_target(started.id(), false),
         spec: json!({"cores": 1, "load": "20%"}),
@@ -140,7 +140,7 @@ fn a_process_to_burn_beside() -> Scene {
 }
 
 fn memory_to_fill() -> Scene {
-    let started = Started::shell("sleep 600");
+    let started = Started::sleeping();
     Scene {
         target: process_target(started.id(), false),
         spec: json!({"size": "64 MiB"}),

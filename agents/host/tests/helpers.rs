@@ -83,7 +83,7 @@ fn keeper(tag: &str, coordinator: &Started) -> Child {
 fn rule_2_the_system_ends_when_executor_and_coordinator_are_both_gone_and_not_before() {
     let tag = format!("chaos-kept-{}", std::process::id());
     let system = Started::tagged("sleep 600 & wait", &[("CHAOS_TAG", &tag)]);
-    let coordinator = Started::shell("sleep 600");
+    let coordinator = Started::sleeping();
     let mut keeper = keeper(&tag, &coordinator);
     drop(keeper.stdin.take());
     std::thread::sleep(Duration::from_millis(500));

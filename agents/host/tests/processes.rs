@@ -128,3 +128,38 @@ fn rule_39_a_port_in_use_names_its_owner() {
     let owner = host.view().who_listens(port).expect("somebody");
     assert!(owner.contains("sleep"), "{owner}");
 }
+
+#[tokio::test]
+async fn rule_23_a_mere_holder_of_a_socket_is_refused_with_what_to_select_instead() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let proxy = folder.path().join("docker-proxy");
+    std::fs::copy(which_sleep(), &proxy).expect("a program of that name");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let script = format!("exec {} 600", proxy.display());
+    let started = Started::shell_with(&script, Stdio::from(OwnedFd::from(listener)));
+    wait_for("its name", || std::fs::read(format!("/proc/{}/comm", started.pid())).is_ok_and(|c| c == b"docker-proxy\n"));
+    let error = resolve(json!({"listening_on": port.to_string()})).await.expect_err("it only holds the socket");
+    assert!(error.message.contains("only held by"), "{error}");
+    assert!(error.hint.unwrap_or_default().contains("containers:"));
+}
+
+/// A program of its own, not one that looks at its name to know what it is.
+fn which_sleep() -> &'static str {
+    ["/usr/bin/sleep", "/bin/sleep"].into_iter().find(|p| std::path::Path::new(p).exists()).expect("sleep")
+}
+
+#[tokio::test]
+async fn a_control_group_or_unit_means_all_that_live_in_it_as_trees() {
+    let Some(group) = scenes::cgroups::RealGroup::new("cpu") else {
+        return scenes::not_covered("a_control_group_or_unit", "no control group can be made here");
+    };
+    let started = group.started("sleep 600 & wait");
+    wait_for("its child", || scenes::children(started.pid()).len() == 1);
+    let name = group.folder().file_name().expect("a name").to_string_lossy().into_owned();
+    let found = resolve(json!({"cgroup": format!("/{name}")})).await.expect("one");
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].facets.tree.len(), 2);
+    assert!(resolve(json!({"unit": "no-such-unit"})).await.expect_err("no unit").hint.unwrap_or_default().contains("systemctl"));
+    drop(started);
+}

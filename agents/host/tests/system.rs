@@ -98,7 +98,7 @@ async fn rule_39_what_a_process_leaves_behind_is_reaped() {
 #[tokio::test]
 async fn rule_18_what_would_starve_the_host_is_refused() {
     let host = Arc::new(Host::new(scenes::HELPER));
-    let started = scenes::Started::shell("sleep 600");
+    let started = scenes::Started::sleeping();
     let target = scenes::process_target(started.id(), false);
     let id = InjectionId { run: "greedy".into(), slot: "0.0.0".into() };
     let table = faults(&host);

@@ -19,6 +19,9 @@ use crate::world::{Host, HostView};
 /// How long a process may take to end once it was asked.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often it is looked for children born meanwhile, at the most. Whoever is left then is for `inspect` to say.
+const MOST_LOOKS: usize = 100;
+
 /// Ends a process, with its tree where that is meant.
 pub(crate) struct ProcessKill;
 
@@ -128,7 +131,7 @@ impl Fault for ProcessKill {
         let Undo::V1 { kin, signal } = armed.undo();
         let mut signalled: BTreeSet<ProcessId> = BTreeSet::new();
         // The target is asked first, so that a supervisor among its children or above them does not fork in between unseen.
-        loop {
+        for _ in 0..MOST_LOOKS {
             let snapshot = look()?;
             let reached = Kin { members: kin.members.iter().chain(&signalled).copied().collect(), ..kin.clone() };
             let new: Vec<ProcessId> =

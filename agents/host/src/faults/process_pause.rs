@@ -24,8 +24,12 @@ use crate::world::{Host, HostView};
 
 /// How often a signal's effect is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// How long a process may take to stop or to go on: one that waits for a disk does so first.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process may take to stop or to go on before we look elsewhere. One that waits inside the kernel, for a disk or for a
+/// child that has not yet become another program, does so first; the signal waits with it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is looked for more, at the most.
+const MOST_LOOKS: usize = 100;
 
 /// Stops a process by SIGSTOP, with its tree where that is meant.
 pub(crate) struct ProcessPause;
@@ -172,7 +176,7 @@ impl Fault for ProcessPause {
 async fn stop(armed: &Armed<Undo>, kin: &Kin, world: &Host) -> Result<usize, FaultError> {
     let mut stopped = BTreeSet::new();
     // Children may be born while their parents are being stopped: look again until a look finds nobody new.
-    loop {
+    for _ in 0..MOST_LOOKS {
         let harmable = kin.harmable(&look()?, world.view());
         let new: Vec<ProcessId> = harmable.into_iter().filter(|id| !stopped.contains(id)).collect();
         if new.is_empty() {
@@ -189,6 +193,7 @@ async fn stop(armed: &Armed<Undo>, kin: &Kin, world: &Host) -> Result<usize, Fau
         }
         until(|| Ok(all_stopped(&stopped))).await?;
     }
+    Err(FaultError::new(format!("process {} has children faster than they can be stopped", kin.root.pid)))
 }
 
 /// Lets the kin go on; how many stood still.
@@ -196,7 +201,7 @@ async fn go_on(kin: &Kin) -> Result<usize, FaultError> {
     let mut continued = BTreeSet::new();
     // Those that are known go on at once; only then all others are looked through for children born meanwhile.
     let mut stopped: Vec<ProcessId> = kin.members.iter().copied().filter(|id| is_stopping(*id)).collect();
-    loop {
+    for _ in 0..MOST_LOOKS {
         if stopped.is_empty() {
             stopped = stopped_among(kin, &look()?);
         }
@@ -212,6 +217,8 @@ async fn go_on(kin: &Kin) -> Result<usize, FaultError> {
         until(|| Ok(!stopped.iter().any(|id| is_stopping(*id)))).await?;
         stopped.clear();
     }
+    Err(FaultError::new(format!("process {} or its children stop again and again", kin.root.pid))
+        .hint("somebody else stops them: a terminal, a debugger, another tool"))
 }
 
 /// Those of the kin that stand still now, or will as soon as they leave the kernel.

@@ -38,7 +38,13 @@ impl Place {
     }
 
     /// The folder; `None` if it is gone or another one lies there now.
+    ///
+    /// # Errors
+    /// If the name is no bare name: an undo that leads out of its folder is forged.
     pub(crate) fn folder(&self) -> io::Result<Option<OwnedFd>> {
+        if self.name.contains(['/', '\0']) || matches!(self.name.as_str(), "" | "." | "..") {
+            return Err(io::Error::other(format!("`{}` is not the name of a file", self.name)));
+        }
         let folder = match open_folder(&self.folder) {
             Ok(folder) => folder,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),

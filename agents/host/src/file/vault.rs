@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::place::{Place, open_in, sync};
 
+/// What the name of every vault begins with.
+pub(crate) const PREFIX: &str = ".chaos-";
+
 /// A folder `.chaos-RUN`, for one run; and in it the files of one injection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Vault {
@@ -55,7 +58,7 @@ impl Vault {
             io::Error::other(format!("no folder above {} on its file system may be written to safely", file.folder.display()))
         })?;
         let key: String = slot.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        Ok(Self { place: Place::of(parent, &format!(".chaos-{run}"))?, key })
+        Ok(Self { place: Place::of(parent, &format!("{PREFIX}{run}"))?, key })
     }
 
     /// Where one of its files is, for people.
@@ -67,9 +70,18 @@ impl Vault {
         format!("{}.{}", self.key, kept.ending())
     }
 
+    /// Where the folder lies. An undo that names a folder or files that we would not make is forged.
+    fn parent(&self) -> io::Result<Option<OwnedFd>> {
+        let key_is_ours = !self.key.is_empty() && self.key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        if !key_is_ours || !self.place.name.starts_with(PREFIX) {
+            return Err(io::Error::other(format!("{} is not a place of ours", self.path(Kept::Original).display())));
+        }
+        self.place.folder()
+    }
+
     /// The folder, made if need be.
     pub(crate) fn make(&self) -> io::Result<OwnedFd> {
-        let parent = self.place.folder()?.ok_or_else(|| io::Error::other("its folder is not the one it was"))?;
+        let parent = self.parent()?.ok_or_else(|| io::Error::other("its folder is not the one it was"))?;
         match mkdirat(&parent, &self.place.name, Mode::RWXU) {
             Ok(()) => sync(&parent)?,
             Err(Errno::EXIST) => {}
@@ -80,7 +92,7 @@ impl Vault {
 
     /// The folder; `None` if there is none. One that is not ours alone is refused: somebody laid it there for us.
     pub(crate) fn open(&self) -> io::Result<Option<OwnedFd>> {
-        let Some(parent) = self.place.folder()? else { return Ok(None) };
+        let Some(parent) = self.parent()? else { return Ok(None) };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = match openat(&parent, &self.place.name, flags, Mode::empty()) {
             Ok(folder) => folder,
@@ -133,7 +145,7 @@ impl Vault {
                 Err(errno) => return Err(errno.into()),
             }
         }
-        let Some(parent) = self.place.folder()? else { return Ok(()) };
+        let Some(parent) = self.parent()? else { return Ok(()) };
         match unlinkat(&parent, &self.place.name, AtFlags::REMOVEDIR) {
             // Another injection of the run still has its files there.
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY) => sync(&parent),

@@ -22,6 +22,13 @@ impl Started {
         Self::shell_with(script, Stdio::null())
     }
 
+    /// A process that only sleeps, once it does: a shell that is stopped while it starts another program waits for that one, unstopped.
+    pub(crate) fn sleeping() -> Self {
+        let started = Self::shell("exec sleep 600");
+        wait_for("it sleeps", || std::fs::read(format!("/proc/{}/comm", started.pid())).is_ok_and(|name| name == b"sleep\n"));
+        started
+    }
+
     pub(crate) fn shell_with(script: &str, input: Stdio) -> Self {
         Self::start(Command::new("sh").args(["-c", script]).stdin(input))
     }
