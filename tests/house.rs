@@ -162,3 +162,19 @@ fn names_say_something() {
         }
     }
 }
+
+/// What is built for a host alone stays slim: the agent of other machines will be this very program.
+#[test]
+fn the_program_stays_slim() {
+    const CRATES_MAX: usize = 150;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = std::process::Command::new(cargo)
+        .args(["tree", "--package", "chaos", "--edges", "normal,build", "--prefix", "none", "--no-dedupe", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo tree runs");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let crates: std::collections::BTreeSet<String> =
+        String::from_utf8_lossy(&tree.stdout).lines().filter_map(|l| l.split(" (").next().map(|l| l.trim().to_owned())).collect();
+    assert!(crates.len() <= CRATES_MAX, "{} crates, and {CRATES_MAX} may be: what came in, and is it worth it?", crates.len());
+}
