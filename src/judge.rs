@@ -14,6 +14,7 @@
 //! | [`gate`] | may anything be injected at all? |
 //! | [`watch`] | the same questions while the run goes on: stop, wait, recovered |
 //! | [`hypothesis`] | all of it together for one hypothesis |
+//! | [`run`] | the same for the whole run, and what is left of it |
 //! | [`exit`] | the exit code, a function of facts |
 //! | [`verdict`] | what is written down and rendered |
 
@@ -25,6 +26,7 @@ pub mod measure;
 pub mod outage;
 pub mod record;
 pub mod recovery;
+pub mod run;
 pub mod statistics;
 pub mod truth;
 pub mod verdict;
@@ -39,5 +41,6 @@ pub use exit::{Facts, Headline};
 pub use gate::{Gate, gate};
 pub use measure::samples_needed;
 pub use record::{Folding, Reading, Record, RecordError, read_events};
-pub use verdict::{State, Verdict, judge};
+pub use run::judge;
+pub use verdict::{State, Verdict};
 pub use watch::{RecoveryWatch, StopWatch, WaitWatch};

@@ -279,12 +279,31 @@ impl Folding {
             trace.states.sort_by_key(|(at, _)| *at);
         }
         let hypotheses = started.experiment.hypotheses.len();
+        let teardown = told.phases.iter().find(|(_, p)| *p == Phase::Teardown).map(|(at, _)| *at);
         told.answers.resize_with(hypotheses, Answers::default);
         for answers in &mut told.answers {
-            answers.users.sort();
-            answers.health.sort();
+            for series in [&mut answers.users, &mut answers.health] {
+                if let Some(at) = teardown {
+                    cut(series, at);
+                }
+                series.sort();
+            }
         }
         Ok(Record { lost: reading == Reading::Back && told.finished.is_none(), started, at, end: self.end, damage: self.damage, told })
+    }
+}
+
+/// Leaves out what was not done when the system was taken down: its end is no outage.
+fn cut(series: &mut Series, at: Mono) {
+    let before: Vec<bool> = series.samples.iter().map(|s| s.done() <= at).collect();
+    if before.iter().all(|b| *b) {
+        return;
+    }
+    let mut kept = before.iter();
+    series.samples.retain(|_| *kept.next().unwrap_or(&true));
+    for column in &mut series.fields {
+        let mut kept = before.iter();
+        column.values.retain(|_| *kept.next().unwrap_or(&true));
     }
 }
 

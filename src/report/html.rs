@@ -99,18 +99,42 @@ fn numbers(verdict: &Verdict) -> Markup {
     page! {
         section.numbers {
             @if let Some(h) = decisive {
-                @if let Some(s) = &h.during {
-                    (number("good while faults acted", &share(s.success), &h.baseline.map(|b| format!("{} before", share(b.success))).unwrap_or_default(), class_of(h, Part::During).unwrap_or_default()))
-                }
+                (good_number(h))
                 (recovery_number(h))
-                (number(&format!("{}s failed", phrases::noun(h)), &count(h.outages.failed), &if h.outages.failed == 0 { "not one".to_owned() } else { format!("of {}", count(h.samples)) }, ""))
-                @if let Some(t) = h.truth {
-                    (number("health said well, users got errors", &t.false_ready.to_string(), &if t.false_alarm.0 > 0.0 { format!("and the reverse for {}", t.false_alarm) } else { "and never the reverse".to_owned() }, class_of(h, Part::Health).unwrap_or_default()))
-                }
+                (failed_number(h))
+                (truth_number(h))
             }
-            (number("left behind", &if left.clean { "nothing".to_owned() } else { count(left.residue.len()) }, if left.clean { "inspected, not assumed" } else { "see below" }, if left.clean { "good" } else { "bad" }))
+            @if left.clean {
+                (number("left behind", "nothing", "inspected, not assumed", "good"))
+            } @else {
+                (number("left behind", &count(left.residue.len()), "see below", "bad"))
+            }
         }
     }
+}
+
+fn good_number(h: &HypothesisVerdict) -> Markup {
+    let Some(during) = &h.during else { return page! {} };
+    let before = h.baseline.map(|b| format!("{} before", share(b.success))).unwrap_or_default();
+    number("good while faults acted", &share(during.success), &before, class_of(h, Part::During).unwrap_or_default())
+}
+
+fn failed_number(h: &HypothesisVerdict) -> Markup {
+    let beside = match h.outages.failed {
+        0 => "not one".to_owned(),
+        _ => format!("of {}", count(h.samples)),
+    };
+    number(&format!("{}s failed", phrases::noun(h)), &count(h.outages.failed), &beside, "")
+}
+
+fn truth_number(h: &HypothesisVerdict) -> Markup {
+    let Some(truth) = h.truth else { return page! {} };
+    let reverse = match truth.false_alarm.0 > 0.0 {
+        true => format!("and the reverse for {}", truth.false_alarm),
+        false => "and never the reverse".to_owned(),
+    };
+    let class = class_of(h, Part::Health).unwrap_or_default();
+    number("health said well, users got errors", &truth.false_ready.to_string(), &reverse, class)
 }
 
 /// How the objectives of this part came out, where there are any.
@@ -164,7 +188,9 @@ fn hypothesis(record: &Record, h: &HypothesisVerdict, index: usize, axis: &Axis)
             }
             div.columns {
                 ul.facts {
-                    @if let Some(s) = &h.during { li { b { (share(s.success)) } " of " (count(s.samples)) " " (phrases::noun(h)) "s good while faults acted" } }
+                    @if let Some(s) = &h.during {
+                        li { b { (share(s.success)) } " of " (count(s.samples)) " " (phrases::noun(h)) "s good while faults acted" }
+                    }
                     @if let Some(text) = phrases::outage(h) { li { (text) } }
                     @for clock in &h.clocks {
                         li {
@@ -178,7 +204,10 @@ fn hypothesis(record: &Record, h: &HypothesisVerdict, index: usize, axis: &Axis)
                         }
                     }
                     @if let Some(a) = h.allowance {
-                        li { "at " (a.recovery) " a failure, a month may have " b { (advice::few(a.at_99_9)) } " of them for 99.9%, " b { (advice::few(a.at_99_99)) } " for 99.99%" }
+                        li {
+                            "at " (a.recovery) " a failure, a month may have "
+                            b { (advice::few(a.at_99_9)) } " of them for 99.9%, " b { (advice::few(a.at_99_99)) } " for 99.99%"
+                        }
                     }
                     @if let Some(t) = &h.truth { li { (phrases::truth(t)) } }
                     @for (reason, n) in h.reasons.iter().take(3) {

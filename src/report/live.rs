@@ -269,7 +269,7 @@ impl<W: Write> Live<W> {
             let left = match (i.reverting, i.ends) {
                 (true, _) => "being taken back".into(),
                 (false, Some(ends)) => {
-                    format!("{} left", length(ends.since(self.now).as_secs_f64()))
+                    format!("{} left", whole(ends.since(self.now)))
                 }
                 (false, None) => "until asked".into(),
             };
@@ -282,7 +282,7 @@ impl<W: Write> Live<W> {
     }
 
     fn status(&self) -> String {
-        let elapsed = length(self.now.since(self.started).as_secs_f64());
+        let elapsed = whole(self.now.since(self.started));
         let phase = self.phase.map_or("starting", |(phase, _)| phase_words(phase));
         let most = self.expected().map(|most| format!(" of at most {}", length(most.as_secs_f64())));
         let text = format!("  {phase}  {elapsed}{}", most.unwrap_or_default());
@@ -377,6 +377,11 @@ impl Recent {
             })
             .collect()
     }
+}
+
+/// Whole seconds: a number that is drawn ten times a second must be readable.
+fn whole(time: Duration) -> String {
+    length(Duration::from_secs(time.as_secs()).as_secs_f64())
 }
 
 fn column_of(at: Mono) -> u64 {

@@ -1,5 +1,6 @@
 //! Sentences that several formats share.
 
+use chaos_core::event::AbortedBy;
 use chaos_core::fault::{Grade, Reversibility};
 
 use crate::judge::exit::Headline;
@@ -170,7 +171,7 @@ pub(super) fn remarks(record: &Record, verdict: &Verdict) -> Vec<String> {
         all.extend(missed.iter().cloned());
     }
     for (_, by, because) in &record.aborted {
-        all.push(format!("Ended early ({by:?}): {because}").replace("StopCondition", "stop condition"));
+        all.push(format!("Ended early by {}: {because}", aborted_by(*by)));
     }
     for (at, target, finding) in &record.changes {
         let when = length(record.since(*at).as_secs_f64());
@@ -195,6 +196,20 @@ pub(super) fn remarks(record: &Record, verdict: &Verdict) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     all.retain(|text| seen.insert(text.clone()));
     all
+}
+
+const fn aborted_by(by: AbortedBy) -> &'static str {
+    match by {
+        AbortedBy::Person => "a person",
+        AbortedBy::Signal => "a signal",
+        AbortedBy::Lever => "the lever",
+        AbortedBy::StopCondition => "a stop condition",
+        AbortedBy::Guard => "the blast radius",
+        AbortedBy::Failure => "a failure",
+        AbortedBy::Executor => "the loss of the executor",
+        AbortedBy::Slept => "a pause of the machine or of the coordinator",
+        AbortedBy::Defect => "a defect of chaos",
+    }
 }
 
 /// A verdict as judged then stands for ever; what this version would say otherwise is shown beside it (RULES 34).

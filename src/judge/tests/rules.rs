@@ -413,3 +413,12 @@ fn nothing_drawn_is_exit_6() {
     let verdict = Staged::bare(recovering(), well).verdict();
     assert_eq!(verdict.exit, 6);
 }
+
+#[test]
+fn the_end_of_the_system_is_no_outage() {
+    let mut staged = Staged::frozen(recovering(), all_fail(22.0, 25.0));
+    staged.say(22.0, What::Phase(chaos_core::event::Phase::Teardown));
+    let verdict = staged.verdict();
+    assert_eq!(verdict.headline, Headline::Upheld, "{verdict:#?}");
+    assert_eq!(only(&verdict).outages.failed, 0);
+}
