@@ -3,6 +3,7 @@
 //! | format | for |
 //! |---|---|
 //! | [`terminal`] | the person who ran it: what was broken, what users saw, the verdict, what to do next |
+//! | [`plan`](mod@plan) | the same person, before it runs: what will be harmed, and how it is taken back |
 //! | [`live`] | the same person, while it runs |
 //! | [`json`] | programs: the verdict and every fact |
 //! | [`junit`] | CI servers: one case a hypothesis, one for the cleanup |
@@ -19,6 +20,7 @@ pub mod json;
 pub mod junit;
 pub mod live;
 pub mod markdown;
+pub mod plan;
 pub mod terminal;
 
 #[cfg(test)]
@@ -29,5 +31,6 @@ pub use json::json;
 pub use junit::junit;
 pub use live::Live;
 pub use markdown::markdown;
+pub use plan::{outline, plan};
 pub use style::Style;
 pub use terminal::terminal;

@@ -167,7 +167,7 @@ fn dispatch(cli: Cli, console: Console) -> Result<ExitCode, Failure> {
         Command::Run(_) if is_first_process() => executor::serve_coordinator(global, Worlds::assemble()?),
         Command::Run(args) => run::run(&args, global, console, &ready()?),
         Command::Report(args) => ready().and_then(|_| report::run(&args, global, console)),
-        Command::Plan(args) => plan::run(&args, console, &ready()?),
+        Command::Plan(args) => plan::run(&args, global, console, &ready()?),
         Command::Validate(args) => validate::run(&args, console, &ready()?),
         Command::Schema => schema::run(console, &ready()?),
         Command::Faults(args) => faults::run_faults(&args, console, &ready()?),

@@ -2,14 +2,17 @@
 
 use std::process::ExitCode;
 
+use chaos_core::lever::Lever;
+use chaos_core::state_dir::StateDir;
 use chaos_core::target::Target;
 
 use super::load::{self, Source};
 use super::validate::Format;
 use super::worlds::Worlds;
-use super::{Console, Failure, runtime};
+use super::{Console, Failure, Global, runtime};
 use crate::experiment::{self, Loaded};
-use crate::plan::{self, Refusal, text};
+use crate::plan::{self, Refusal};
+use crate::report;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -24,7 +27,11 @@ pub struct Args {
     format: Format,
 }
 
-pub(super) fn run(args: &Args, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
+    let state = global.state_dir.clone().or_else(|| StateDir::usual().ok()).unwrap_or_default();
+    if let Some(pulled) = Lever::of(&state).pulled() {
+        console.say(format_args!("warning: {pulled}: nothing would be run; `chaos resume` allows it again"));
+    }
     let loaded = load::load(&args.source, "plan", console, worlds)?;
     let protected = |target: &Target| worlds.protected(target);
     let known = worlds.known(&protected);
@@ -32,14 +39,14 @@ pub(super) fn run(args: &Args, console: Console, worlds: &Worlds) -> Result<Exit
     match planned {
         Ok(approved) => {
             match args.format {
-                Format::Text => console.data(text::render(approved.get(), &loaded.experiment, console.color_out)),
+                Format::Text => console.data(report::plan(approved.get(), &loaded.experiment, console.style_out())),
                 Format::Json => console.data(format_args!("{:#}\n", serde_json::to_value(approved.get()).unwrap_or_default())),
             }
             Ok(ExitCode::SUCCESS)
         }
         // What the experiment starts itself cannot be found before it runs.
         Err(refusals) if !loaded.experiment.system.is_empty() && refusals.iter().all(|r| r.path.starts_with("targets.")) => {
-            console.data(text::outline(&loaded.experiment, console.color_out));
+            console.data(report::outline(&loaded.experiment, console.style_out()));
             console.say("\nnothing was checked against the world: the experiment's own `system` is not running yet");
             Ok(ExitCode::SUCCESS)
         }

@@ -37,6 +37,10 @@ pub fn choose(population: &[Target], set: &str, pick: Option<Pick>, seed: u64, p
             .hint("add `pick: 1`, `pick: 50%` or `pick: all`")),
         };
     };
+    if pick.order == Some(Order::Leader) {
+        return Err(Refusal::new(at("pick"), format!("who leads `{set}` is not known: no kind of target of this version has a leader"))
+            .hint("pick `oldest` or `newest`, or leave the order to the seed"));
+    }
     let mut chosen = Vec::new();
     for (group, members) in grouped(population, pick.per, set, &at("pick"))? {
         let n = amount(pick.amount, members.len(), set, group.as_deref(), &at("pick"))?;

@@ -11,7 +11,6 @@ pub mod ramp;
 pub mod schedule;
 #[cfg(test)]
 mod tests;
-pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -219,7 +219,7 @@ fn port_of(question: &Question) -> Option<u16> {
 
 /// The last line that a process wrote, because that is what a person looks for first.
 fn end_of_log(stage: &Stage<'_>, process: &SystemProcess) -> String {
-    let log = process.log.clone().unwrap_or_else(|| stage.run_folder.join(format!("system-{}.log", process.name)));
+    let log = process.log.clone().unwrap_or_else(|| stage.run_folder.join(format!("{}.log", process.name)));
     let text = std::fs::read_to_string(&log).unwrap_or_default();
     text.lines().rev().find(|l| !l.trim().is_empty()).map_or_else(String::new, |line| format!("; its log ends with: {line}"))
 }
