@@ -109,7 +109,7 @@ impl Fault for FileCorrupt {
             latent: true,
             second_net: SecondNet::Stamp,
             settle: Duration::ZERO,
-            revert_budget: Duration::from_secs(60),
+            revert_budget: Duration::from_secs(10),
             rampable: &[],
             class: Class::File,
             internal: false,
@@ -155,7 +155,10 @@ impl Fault for FileCorrupt {
         let corruption = Corruption { place, original, vault, damage };
         corruption.fits(&path)?;
         let kept = format!("the original is kept in {}", corruption.vault.place.path().display());
-        let mut prepared = Prepared::new(Undo::V1(corruption)).claim(format!("file:{}", path.display())).note(kept);
+        let mut prepared = Prepared::new(Undo::V1(corruption.clone())).claim(format!("file:{}", path.display())).note(kept);
+        if let Some(seconds) = corruption.slow_repair() {
+            prepared = prepared.note(format!("taking it back reads the whole file and its copy: some {seconds} s"));
+        }
         if meta.nlink() > 1 {
             prepared = prepared.note(format!("the file has {} names, and is damaged under all of them", meta.nlink()));
         }
@@ -239,6 +242,13 @@ impl Corruption {
         let now = Original::of(&file).map_err(|e| failed(&format!("look at {}", path.display()), &e))?;
         let same = (now.inode, now.size, now.times.modified) == (self.original.inode, self.original.size, self.original.times.modified);
         if same { Ok(file) } else { Err(FaultError::new(format!("{} was changed since it was looked at", path.display()))) }
+    }
+
+    /// How many seconds a repair takes that takes longer than the budget; as a cautious disk reads and compares.
+    fn slow_repair(&self) -> Option<u64> {
+        const BYTES_PER_SECOND: u64 = 100_000_000;
+        let copied = matches!(self.damage, Damage::Truncate { .. } | Damage::Flip { .. });
+        Some(self.original.size / BYTES_PER_SECOND).filter(|seconds| copied && *seconds > 10)
     }
 
     /// Is there room for what will be kept beside it?
