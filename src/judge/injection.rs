@@ -167,7 +167,8 @@ impl Injection {
                     seen.push((at, presence.clone()));
                 }
             }
-            InjectionState::Refused(e) => self.failure = Some(format!("refused: {}", e.message)),
+            // The report says "not injected" itself.
+            InjectionState::Refused(e) => self.failure = Some(e.message.trim_start_matches("not injected: ").to_owned()),
             InjectionState::Failed(e) if e.cancelled => self.cancelled = true,
             InjectionState::Failed(e) => self.failure = Some(e.message.clone()),
             InjectionState::RevertAsked { because } => {
