@@ -216,3 +216,17 @@ async fn a_target_that_ended_is_a_finding_and_its_pid_is_nobody_elses_harm() {
     });
     assert!(fault.prepare(&json!({}), &reused, &id()).await.expect_err("another process").gone);
 }
+
+#[tokio::test]
+async fn the_printed_commands_let_a_process_go_on() {
+    let started = Started::sleeping();
+    let host = Arc::new(Host::new("chaos"));
+    let table = faults(&host);
+    let fault = table.get("process.pause").expect("the fault");
+    let prepared = fault.prepare(&json!({}), &process_target(started.id(), false), &id()).await.expect("prepared");
+    fault.inject(arm(id(), prepared.undo.clone())).await.expect("injected");
+    for line in fault.explain(&prepared.undo) {
+        assert!(std::process::Command::new("sh").args(["-c", &line]).status().expect("a shell").success(), "{line}");
+    }
+    wait_for("it goes on", || state(started.pid()) == "runs");
+}

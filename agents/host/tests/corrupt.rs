@@ -249,3 +249,18 @@ async fn rule_31_a_full_disk_refuses_a_block_and_is_free_the_moment_the_helper_d
     assert_eq!(fault.inspect(&prepared.undo).await.expect("inspected").in_place, InPlace::None);
     fault.revert(&prepared.undo).await.expect("reverted");
 }
+
+#[tokio::test]
+async fn the_printed_commands_do_by_hand_what_revert_does() {
+    for how in ALL {
+        let model = Model::new();
+        let before = everything(&model.file);
+        let undo = model.inject(damage(how)).await;
+        for line in faults(&model.host).get("file.corrupt").expect("the fault").explain(&undo) {
+            assert!(std::process::Command::new("sh").args(["-c", &line]).status().expect("a shell").success(), "{how}: {line}");
+        }
+        assert_eq!(everything(&model.file), before, "{how}");
+        assert!(!model.vault(&undo).exists(), "{how}");
+        model.revert(&undo).await.expect("nothing is left to do");
+    }
+}

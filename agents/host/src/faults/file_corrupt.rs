@@ -229,7 +229,10 @@ impl Fault for FileCorrupt {
             Damage::Delete => format!("mv -n {original} {path}"),
             Damage::Replace { .. } => format!("mv {} {path}", quoted(&vault.path(Kept::Replacement))),
         };
-        vec![back, format!("rm -rf {}", quoted(&vault.place.path()))]
+        // Another injection of the run may keep its originals there too.
+        let ours = [Kept::Original, Kept::Replacement, Kept::Stamp].map(|kept| quoted(&vault.path(kept))).join(" ");
+        let folder = quoted(&vault.place.path());
+        vec![format!("{back} && rm -f {ours} && rmdir --ignore-fail-on-non-empty {folder}")]
     }
 }
 
