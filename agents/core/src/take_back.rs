@@ -1,8 +1,10 @@
 //! Taking one injection back: tried until inspection finds nothing, within a bound. Executor and recovery share it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::clock::Boot;
 use crate::fault::{FaultError, InPlace, Presence, Reversibility, Reverted};
@@ -38,7 +40,12 @@ pub(crate) struct TakeBack {
     pub(crate) undo: Value,
     pub(crate) reversibility: Reversibility,
     pub(crate) patience: Patience,
+    /// How many attempts may run at once, over all injections. Held while one runs, not between two.
+    pub(crate) permits: Arc<Semaphore>,
 }
+
+/// Attempts that run at once: fifty dead containers need not queue behind one another, nor start fifty threads.
+pub(crate) const AT_ONCE: usize = 32;
 
 const SETTLE_LOOK: Duration = Duration::from_millis(200);
 
@@ -65,6 +72,7 @@ impl TakeBack {
     }
 
     async fn attempt(&self, give_up: Boot, failed: &mut impl FnMut(&FaultError)) -> Result<Reverted, FaultError> {
+        let _permit = self.permits.acquire().await;
         let profile = self.fault.fault()?.profile();
         let usual = self.patience.attempt.max(profile.revert_budget);
         let mut reverting = self.fault.revert(self.undo.clone());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chaos_core::failpoint;
-use fakes::{FILE, HASTY, IDLE_REVERT, Spec};
+use fakes::{FILE, HASTY, IDLE_REVERT, LATE, Spec};
 use harness::crash::{Act, Case, Scene, VICTIMS, When, all, crash};
 use harness::{injection, target};
 
@@ -56,4 +56,21 @@ fn rule_37_a_revert_that_does_nothing_is_caught() {
 fn rule_37_an_effect_before_its_intent_is_caught() {
     let failures = all("mutant: an effect before its intent", matrix(HASTY));
     assert!(failures.iter().any(|f| f.contains(failpoint::PREPARED)), "nobody knows of it yet: {failures:#?}");
+}
+
+/// The request was sent, its answer never read; the effect comes a second later, whoever was killed since.
+#[test]
+fn rule_01_an_effect_that_comes_late_is_waited_for() {
+    let cases = VICTIMS.map(|victim| {
+        let case = move |folder: &Path| {
+            let scene = scene(folder, LATE);
+            let came = crash(program(), folder, "r1", &scene, When::At(failpoint::MID_REVERT), victim);
+            // Long after anything could still come.
+            std::thread::sleep(Duration::from_millis(1_500));
+            came.and_then(|came| (scene.look)().map(|()| came))
+        };
+        (format!("late, {victim:?}"), Box::new(case) as Box<_>)
+    });
+    let failures = all("late effect", cases.into());
+    assert!(failures.is_empty(), "{failures:#?}");
 }

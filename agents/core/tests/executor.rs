@@ -24,13 +24,15 @@ const LEASE: Duration = Duration::from_secs(10);
 struct Place {
     folder: tempfile::TempDir,
     env: Vec<(&'static str, String)>,
+    /// Lines of shell before the program.
+    first: &'static str,
 }
 
 impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("effects")).unwrap();
-        Self { folder, env: vec![] }
+        Self { folder, env: vec![], first: "" }
     }
 
     fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -55,7 +57,7 @@ impl Place {
         let program = Path::new(env!("CARGO_BIN_EXE_fake-executor"));
         let exports: String = self.env.iter().map(|(k, v)| format!("export {k}='{v}'\n")).collect();
         let script = self.folder.path().join("program");
-        std::fs::write(&script, format!("#!/bin/sh\n{exports}exec '{}' \"$@\"\n", program.display())).unwrap();
+        std::fs::write(&script, format!("#!/bin/sh\n{exports}{}\nexec '{}' \"$@\"\n", self.first, program.display())).unwrap();
         std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
         script
     }
@@ -409,6 +411,38 @@ async fn rule_12_no_room_for_the_journal_and_nothing_is_injected() {
     assert!(refused.message.contains("journals/r1.journal"), "{}", refused.message);
     let state = StateDir::open(&place.state()).unwrap();
     assert!(Journal::look(&state, "r1").is_err());
+}
+
+/// The journal can grow no more, as on a full disk: what is in force is taken back, and nothing new is done.
+#[tokio::test]
+async fn rule_12_when_the_journal_fails_everything_is_taken_back() {
+    let mut place = Place::new();
+    place.first = "trap '' XFSZ; ulimit -f 16";
+    let spec = place.spec("a");
+    let long = Spec { claims: vec!["x".repeat(20_000)], ..place.spec("b") };
+    let plan = plan(
+        "r1",
+        vec![
+            injection("1.0.0", FILE, spec.json(), target("a")),
+            injection("1.0.1", FILE, long.json(), target("b")),
+            injection("1.0.2", FILE, place.spec("c").json(), target("c")),
+        ],
+    );
+    let mut c = place.approved(&plan).await;
+    c.grant(&plan, "1.0.0").await;
+    c.until_present("1.0.0").await;
+    c.grant(&plan, "1.0.1").await;
+    let refusal = c.refusal("1.0.1").await;
+    assert!(refusal.contains("write the journal"), "{refusal}");
+    c.until_reverted("1.0.0").await;
+    assert!(c.has("1.0.0", |s| matches!(s, S::Reverted { notes } if notes.iter().any(|n| n.contains("not journaled")))));
+    c.grant(&plan, "1.0.2").await;
+    assert!(c.refusal("1.0.2").await.contains("write the journal"));
+    assert_eq!(c.close().await, Vec::<String>::new());
+    for effect in ["a", "b", "c"] {
+        assert!(!place.effect(effect).exists(), "{effect}");
+    }
+    assert_eq!(read_log(&place.effect("b")), Vec::<String>::new(), "not even staged");
 }
 
 #[tokio::test]

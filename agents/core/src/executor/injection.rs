@@ -22,14 +22,11 @@ use crate::journal::{Intent, Journal, JournalError, Record};
 use crate::lever::Lever;
 use crate::plan::PlannedInjection;
 use crate::state_dir::StateDir;
-use crate::take_back::{Patience, TakeBack};
+use crate::take_back::{AT_ONCE, Patience, TakeBack};
 use crate::target::Target;
 
 /// How often an effect in force is inspected.
 const INSPECT_EVERY: Duration = Duration::from_secs(1);
-
-/// Reverts at once.
-pub(super) const AT_ONCE: usize = 32;
 
 /// What all injections of a run share.
 pub(super) struct Shared {
@@ -42,7 +39,7 @@ pub(super) struct Shared {
     pub(super) journal: Mutex<Journal>,
     pub(super) world: Composition,
     pub(super) reporter: Arc<Reporter>,
-    pub(super) reverting: Semaphore,
+    pub(super) reverting: Arc<Semaphore>,
     /// Why nothing new may be injected: said once.
     pub(super) trouble: watch::Sender<Option<String>>,
 }
@@ -59,7 +56,7 @@ impl Shared {
             journal: Mutex::new(journal),
             world,
             reporter,
-            reverting: Semaphore::new(AT_ONCE),
+            reverting: Arc::new(Semaphore::new(AT_ONCE)),
             trouble: watch::Sender::new(None),
         }
     }
@@ -407,15 +404,14 @@ impl Injection {
             undo: standing.undo.clone(),
             reversibility: standing.reversibility,
             patience: self.shared.patience,
+            permits: Arc::clone(&self.shared.reverting),
         };
-        let permit = self.shared.reverting.acquire().await;
         let gone = task
             .until_gone(|e| {
                 self.report(InjectionState::RevertFailed(e.clone()));
                 self.progress.send_replace(Progress::Stuck);
             })
             .await;
-        drop(permit);
         match gone {
             Ok(reverted) => {
                 self.gone(reverted).await;

@@ -28,8 +28,6 @@ mod process;
 mod reporter;
 mod session;
 mod take_down;
-#[cfg(test)]
-mod tests;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -17,6 +17,8 @@ use super::record::{DAMAGE, Intent, JOURNAL_VERSION, Record, Status, Writer, nex
 pub struct Contents {
     /// Whose it is; none if that line is damaged or missing.
     pub writer: Option<Writer>,
+    /// Who wrote in it last: the executor, or a recovering one.
+    pub holder: Option<Writer>,
     /// The plan's hash.
     pub plan: Option<String>,
     /// Its injections, in the order in which they were intended.
@@ -167,6 +169,7 @@ impl Fold {
                 if writer.journal > JOURNAL_VERSION {
                     return Err(TooNew { run: writer.run, version: writer.journal, chaos: writer.chaos });
                 }
+                self.contents.holder = Some((*writer).clone());
                 self.contents.writer.get_or_insert(*writer);
             }
             Record::Approved { plan } => self.contents.plan = Some(plan),

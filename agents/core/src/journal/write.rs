@@ -331,9 +331,10 @@ impl Writer {
     }
 }
 
-/// Locks a journal that was left. Somebody who only looks at it holds it for an instant, so one refusal proves nothing.
+/// Locks a journal that was left. Somebody who only looks at it holds it for an instant, and a killed executor until its
+/// last thread is gone, so one refusal proves nothing.
 fn lock_left(file: &File) -> Result<(), Errno> {
-    for _ in 0..10 {
+    for _ in 0..100 {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => std::thread::sleep(std::time::Duration::from_millis(10)),
             locked => return locked,

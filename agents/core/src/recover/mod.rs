@@ -12,11 +12,11 @@ mod order;
 mod report;
 mod run;
 mod survey;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 pub use forget::{ForgetError, forget};
 pub use report::{InjectionOutcome, RecoveredInjection, RecoveredRun, RecoveryReport, RunOutcome};
@@ -70,7 +70,9 @@ impl Recovery {
     pub async fn follow_stamp(&self, kind: &str, undo: &UndoJson) -> Result<Reverted, FaultError> {
         let fault = FaultCall::new(&self.table, kind)?;
         let reversibility = fault.fault()?.profile().reversibility;
-        let task = TakeBack { fault, undo: undo.clone(), reversibility, patience: Patience { give_up: Duration::ZERO, ..self.patience } };
+        let patience = Patience { give_up: Duration::ZERO, ..self.patience };
+        let permits = Arc::new(Semaphore::new(1));
+        let task = TakeBack { fault, undo: undo.clone(), reversibility, patience, permits };
         task.until_gone(|_| {}).await
     }
 

@@ -30,3 +30,58 @@ fn join(chains: &mut Vec<Vec<Intent>>, intent: Intent) {
     apart.push(chain);
     *chains = apart;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Boot;
+    use crate::fault::{Persistence, Reversibility};
+
+    fn intent(slot: &str, class: Class, claims: &[&str]) -> Intent {
+        Intent {
+            slot: slot.into(),
+            fault: "f".into(),
+            target: "t".into(),
+            undo: serde_json::Value::Null,
+            claims: claims.iter().map(|c| (*c).to_owned()).collect(),
+            class,
+            persistence: Persistence::UntilReboot,
+            reversibility: Reversibility::Exact,
+            deadline: Boot(0),
+            at: Boot(0),
+        }
+    }
+
+    fn slots(intents: Vec<Intent>) -> Vec<Vec<Vec<String>>> {
+        let slots = |chain: Vec<Intent>| chain.into_iter().map(|i| i.slot).collect();
+        waves(intents).into_iter().map(|(_, chains)| chains.into_iter().map(slots).collect()).collect()
+    }
+
+    #[test]
+    fn rule_11_newest_first_within_a_claim_and_beside_one_another_across_claims() {
+        let found = slots(vec![
+            intent("1", Class::File, &["x"]),
+            intent("2", Class::File, &["y"]),
+            intent("3", Class::File, &["x", "z"]),
+            intent("4", Class::File, &["z"]),
+        ]);
+        assert_eq!(found, [[vec!["2"], vec!["4", "3", "1"]]]);
+    }
+
+    #[test]
+    fn an_older_one_that_touches_two_chains_waits_for_both() {
+        let found = slots(vec![intent("1", Class::File, &["x", "y"]), intent("2", Class::File, &["x"]), intent("3", Class::File, &["y"])]);
+        assert_eq!(found, [[vec!["3", "2", "1"]]]);
+    }
+
+    #[test]
+    fn rule_39_what_stands_still_goes_on_first_and_the_system_comes_down_last() {
+        let found = slots(vec![
+            intent("system.db", Class::System, &[]),
+            intent("1", Class::File, &[]),
+            intent("2", Class::Process, &[]),
+            intent("3", Class::Network, &[]),
+        ]);
+        assert_eq!(found.concat().concat(), ["2", "3", "1", "system.db"]);
+    }
+}

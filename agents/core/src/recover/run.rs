@@ -18,10 +18,7 @@ use crate::fault_call::FaultCall;
 use crate::journal::{Adopted, Contents, Intent, Journal, JournalError, Record, Writer};
 use crate::literal::Duration;
 use crate::table::Table;
-use crate::take_back::{Patience, TakeBack};
-
-/// Taken back at once.
-const AT_ONCE: usize = 32;
+use crate::take_back::{AT_ONCE, Patience, TakeBack};
 
 /// Recovers one run if it is residue of this host.
 pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
@@ -95,7 +92,7 @@ async fn take_everything_back(
         patience: recovery.patience,
         journal: Arc::clone(journal),
         reporter: Reporter::reopen(&recovery.state.run_folder(run).join("executor.jsonl")),
-        permits: Semaphore::new(AT_ONCE),
+        permits: Arc::new(Semaphore::new(AT_ONCE)),
     });
     let mut chains = JoinSet::new();
     let mut done = Vec::new();
@@ -129,14 +126,13 @@ struct One {
     patience: Patience,
     journal: Arc<Mutex<Journal>>,
     reporter: Reporter,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl One {
     async fn chain(&self, chain: Vec<Intent>) -> Vec<RecoveredInjection> {
         let mut done = Vec::new();
         for intent in chain {
-            let _permit = self.permits.acquire().await;
             let outcome = self.take_back(&intent).await;
             done.push(RecoveredInjection { slot: intent.slot, fault: intent.fault, target: intent.target, outcome });
         }
@@ -169,7 +165,13 @@ impl One {
         }
         let fault = FaultCall::new(&self.table, &intent.fault)?;
         let _claims = self.claim(intent).await?;
-        let task = TakeBack { fault, undo: intent.undo.clone(), reversibility: intent.reversibility, patience: self.patience };
+        let task = TakeBack {
+            fault,
+            undo: intent.undo.clone(),
+            reversibility: intent.reversibility,
+            patience: self.patience,
+            permits: Arc::clone(&self.permits),
+        };
         task.until_gone(|e| self.reporter.injection(&intent.slot, InjectionState::RevertFailed(e.clone()))).await
     }
 

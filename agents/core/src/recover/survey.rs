@@ -67,8 +67,17 @@ pub fn residue(state: &StateDir) -> io::Result<Vec<Found>> {
 
 /// Whose one journal is, without touching it.
 pub(super) fn look(state: &StateDir, run: &str) -> Result<(Standing, Contents), JournalError> {
-    let (contents, live) = Journal::look(state, run)?;
+    let (contents, locked) = Journal::look(state, run)?;
+    let live = locked && !contents.holder.as_ref().is_some_and(is_dying);
     Ok((standing(&contents, live), contents))
+}
+
+/// A killed executor holds its lock until its last thread is gone, which is a little after its death.
+fn is_dying(holder: &Writer) -> bool {
+    let here = HostId::here();
+    let stat = || std::fs::read_to_string(format!("/proc/{}/stat", holder.pid));
+    let dead = |stat: String| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
+    (&holder.host.boot, holder.host.pid_namespace) == (&here.boot, here.pid_namespace) && stat().map_or(true, dead)
 }
 
 fn standing(contents: &Contents, live: bool) -> Standing {

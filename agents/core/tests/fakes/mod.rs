@@ -35,7 +35,8 @@ pub fn table() -> Arc<Table> {
             .with(FileFault::<1>, &world)
             .with(FileFault::<2>, &world)
             .with(FileFault::<3>, &world)
-            .with(FileFault::<4>, &world),
+            .with(FileFault::<4>, &world)
+            .with(FileFault::<5>, &world),
     )
 }
 
@@ -47,6 +48,8 @@ pub const IDLE_REVERT: &str = "mutant.idle_revert";
 pub const HASTY: &str = "mutant.hasty";
 /// Honest, of a later class.
 pub const API: &str = "fake.api";
+/// Its effect comes by itself, a second after it was asked for and whoever died since: a request to a server.
+pub const LATE: &str = "fake.late";
 /// The system's own.
 pub const SYSTEM: &str = "system.process";
 
@@ -86,7 +89,7 @@ impl<const WHICH: usize> Fault for FileFault<WHICH> {
     type World = Folder;
     type Spec = Spec;
     type Undo = Undo;
-    const KIND: &'static str = [FILE, IDLE_REVERT, HASTY, API, SYSTEM][WHICH];
+    const KIND: &'static str = [FILE, IDLE_REVERT, HASTY, API, SYSTEM, LATE][WHICH];
 
     fn profile(&self) -> Profile {
         Profile {
@@ -101,10 +104,10 @@ impl<const WHICH: usize> Fault for FileFault<WHICH> {
             persistence: Persistence::Durable,
             latent: false,
             second_net: SecondNet::None,
-            settle: Duration::ZERO,
+            settle: if Self::KIND == LATE { Duration::from_secs(2) } else { Duration::ZERO },
             revert_budget: Duration::from_millis(100),
             rampable: &[],
-            class: [Class::File, Class::File, Class::File, Class::Api, Class::System][WHICH],
+            class: [Class::File, Class::File, Class::File, Class::Api, Class::System, Class::Api][WHICH],
             internal: false,
         }
     }
@@ -135,6 +138,9 @@ impl<const WHICH: usize> Fault for FileFault<WHICH> {
                 return Err(FaultError::cancelled());
             }
             std::thread::sleep(Duration::from_millis(spec.step_ms));
+        }
+        if Self::KIND == LATE {
+            return late_effect(spec);
         }
         effect(spec)?;
         log(spec, "effect")?;
@@ -174,6 +180,16 @@ impl<const WHICH: usize> Fault for FileFault<WHICH> {
 
 fn effect(spec: &Spec) -> Result<(), FaultError> {
     std::fs::write(&spec.path, "harm").map_err(|e| FaultError::new(format!("write {}: {e}", spec.path.display())))
+}
+
+/// The answer is never read.
+fn late_effect(spec: &Spec) -> Result<Observed, FaultError> {
+    let mut server = std::process::Command::new("sh");
+    server.arg("-c").arg("sleep 1; : > \"$0\"").arg(&spec.path).stdin(std::process::Stdio::null());
+    server.spawn().map_err(|e| FaultError::new(e.to_string()))?;
+    log(spec, "effect")?;
+    std::thread::sleep(Duration::from_millis(spec.step_ms));
+    Err(FaultError::new("no answer came in time"))
 }
 
 /// What was done, in order, beside the effect.

@@ -170,7 +170,7 @@ async fn act(program: &Path, state: &Path, run: &str, scene: &Scene, when: When,
 /// Why it was not done, or not taken back.
 fn refused(state: &S) -> Option<&FaultError> {
     match state {
-        S::Refused(e) | S::Residue(e) | S::Failed(e) => Some(e),
+        S::Refused(e) | S::Residue(e) => Some(e),
         _ => None,
     }
 }

@@ -1,0 +1,209 @@
+//! Recovery: what it touches, what it leaves alone, and how a person lets something be.
+
+mod fakes;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chaos_core::claim::Claims;
+use chaos_core::clock::Boot;
+use chaos_core::fault::{Class, Persistence, Reversibility};
+use chaos_core::journal::{DAMAGE, Intent, Journal, JournalError, Record, Writer};
+use chaos_core::recover::{ForgetError, InjectionOutcome, Recovery, RunOutcome, Standing, forget, residue, survey};
+use chaos_core::state_dir::StateDir;
+use chaos_core::take_back::Patience;
+use fakes::{FILE, Spec};
+use serde_json::json;
+use tokio::sync::watch;
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn state(&self) -> StateDir {
+        StateDir::open(&self.folder.path().join("state")).unwrap()
+    }
+
+    fn effect(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn intent(&self, slot: &str, effect: &str, persistence: Persistence) -> Intent {
+        let spec = Spec { path: self.effect(effect), ..Spec::default() };
+        Intent {
+            slot: slot.into(),
+            fault: FILE.into(),
+            target: effect.into(),
+            undo: json!({"spec": spec}),
+            claims: vec![],
+            class: Class::File,
+            persistence,
+            reversibility: Reversibility::Exact,
+            deadline: Boot(u64::MAX),
+            at: Boot::now(),
+        }
+    }
+
+    /// A dead run `r1` whose two effects are in force: `1.0.0` durable, `1.0.1` gone with a reboot.
+    fn dead_run(&self, change: impl FnOnce(&mut Writer)) {
+        let mut writer = Writer::here("r1", "0.1.0", Duration::from_secs(10).into());
+        change(&mut writer);
+        let mut journal = Journal::create(&self.state(), &writer).unwrap();
+        let (_cancel, cancelled) = watch::channel(false);
+        for (slot, effect, persistence) in [("1.0.0", "a", Persistence::Durable), ("1.0.1", "b", Persistence::UntilReboot)] {
+            journal.intend(self.intent(slot, effect, persistence), cancelled.clone()).unwrap();
+            std::fs::write(self.effect(effect), "harm").unwrap();
+        }
+    }
+
+    fn recovery(&self) -> Recovery {
+        Recovery {
+            claims: Claims::at(&self.folder.path().join("claims")).unwrap(),
+            state: self.state(),
+            table: fakes::table(),
+            patience: Patience { give_up: Duration::from_millis(200), ..Patience::default() },
+            class_patience: Duration::from_millis(100),
+            chaos: "0.1.0".into(),
+        }
+    }
+
+    async fn recover(&self) -> chaos_core::recover::RecoveredRun {
+        self.recovery().recover(None).await.unwrap().runs.remove(0)
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        self.state().journal_path("r1")
+    }
+}
+
+#[tokio::test]
+async fn bare_intents_are_taken_back_too() {
+    let place = Place::new();
+    place.dead_run(|_| {});
+    assert_eq!(survey(&place.state()).unwrap()[0].standing, Standing::Residue);
+    let run = place.recover().await;
+    assert_eq!(run.outcome, RunOutcome::Clean);
+    assert_eq!(run.to_string(), "run r1: 2 injections taken back, nothing is left");
+    assert!(!place.effect("a").exists() && !place.effect("b").exists());
+    assert!(survey(&place.state()).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn rule_07_another_host_user_or_container_is_listed_and_left_alone() {
+    let changes: [fn(&mut Writer); 3] = [|w| w.host.machine = "another".into(), |w| w.uid += 1, |w| w.host.pid_namespace += 1];
+    for change in changes {
+        let place = Place::new();
+        place.dead_run(change);
+        let run = place.recover().await;
+        assert!(matches!(run.outcome, RunOutcome::Foreign(_)), "{run}");
+        assert!(place.effect("a").exists());
+        assert!(residue(&place.state()).unwrap().is_empty(), "it keeps nobody from running here");
+    }
+}
+
+#[tokio::test]
+async fn rule_03_after_a_reboot_only_what_is_durable_is_taken_back() {
+    let place = Place::new();
+    place.dead_run(|w| w.host.boot = "the boot before".into());
+    assert_eq!(survey(&place.state()).unwrap()[0].standing, Standing::BeforeReboot);
+    let run = place.recover().await;
+    assert_eq!(run.outcome, RunOutcome::Clean);
+    assert!(!place.effect("a").exists());
+    assert!(place.effect("b").exists(), "a fake of the same name that outlived the reboot is not ours");
+    let noted = run.injections.iter().any(|i| i.outcome == InjectionOutcome::Reverted(vec!["gone with the reboot".into()]));
+    assert!(noted, "{run:?}");
+}
+
+#[tokio::test]
+async fn rule_12_a_damaged_journal_is_recovered_as_far_as_it_goes_and_stays_residue_until_forgotten() {
+    let place = Place::new();
+    place.dead_run(|_| {});
+    let mut bytes = std::fs::read(place.journal_path()).unwrap();
+    let second = bytes.iter().position(|b| *b == b'\n').unwrap() + 40;
+    bytes[second] ^= 1;
+    std::fs::write(place.journal_path(), &bytes).unwrap();
+    let run = place.recover().await;
+    assert_eq!(run.outcome, RunOutcome::Residue, "{run}");
+    assert!(run.to_string().contains("r1/damage"), "{run}");
+    assert!(!place.effect("b").exists(), "what can be read is taken back");
+    assert_eq!(residue(&place.state()).unwrap().len(), 1);
+    forget(&place.state(), "r1", DAMAGE, "looked at it; a is removed by hand", "0.1.0").unwrap();
+    assert!(residue(&place.state()).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn rule_07_a_newer_journal_is_refused_by_name() {
+    let place = Place::new();
+    place.dead_run(|w| {
+        w.journal += 1;
+        w.chaos = "7.0.0".into();
+    });
+    let run = place.recover().await;
+    assert!(matches!(&run.outcome, RunOutcome::Failed(why) if why.contains("7.0.0")), "{run}");
+    assert!(place.effect("a").exists());
+    assert_eq!(residue(&place.state()).unwrap().len(), 1, "it keeps new runs from starting");
+}
+
+#[tokio::test]
+async fn rule_11_what_cannot_be_taken_back_is_named_and_may_be_forgotten_with_a_reason() {
+    let place = Place::new();
+    let mut journal = Journal::create(&place.state(), &Writer::here("r1", "0.1.0", Duration::from_secs(10).into())).unwrap();
+    let (_cancel, cancelled) = watch::channel(false);
+    let mut stubborn = place.intent("1.0.0", "a", Persistence::Durable);
+    stubborn.undo["spec"]["revert_fails"] = json!(1_000_000);
+    journal.intend(stubborn, cancelled.clone()).unwrap();
+    journal.intend(place.intent("1.0.1", "b", Persistence::Durable), cancelled.clone()).unwrap();
+    let mut unknown = place.intent("1.0.2", "c", Persistence::Durable);
+    unknown.fault = "net.delay".into();
+    journal.intend(unknown, cancelled).unwrap();
+    drop(journal);
+    std::fs::write(place.effect("b"), "harm").unwrap();
+
+    let run = place.recover().await;
+    assert_eq!(run.outcome, RunOutcome::Residue);
+    assert!(!place.effect("b").exists(), "one that fails does not keep the rest");
+    let report = place.recovery().recover(Some(&["r1".to_owned()])).await.unwrap();
+    let mut left = report.residue();
+    left.sort();
+    assert_eq!(left, ["1.0.0", "1.0.2"]);
+    assert!(report.to_string().contains("knows no fault net.delay"), "{report}");
+
+    let state = place.state();
+    assert!(matches!(forget(&state, "r1", "1.0.0", "  ", "0.1.0"), Err(ForgetError::NoReason)));
+    assert!(matches!(forget(&state, "r1", "1.0.1", "x", "0.1.0"), Err(ForgetError::Unknown { open, .. }) if open == ["1.0.0", "1.0.2"]));
+    forget(&state, "r1", "1.0.0", "the disk is gone", "0.1.0").unwrap();
+    assert_eq!(residue(&state).unwrap().len(), 1);
+    forget(&state, "r1", "1.0.2", "made by another version", "0.1.0").unwrap();
+    assert!(residue(&state).unwrap().is_empty());
+    let done = std::fs::read_to_string(state.path().join("journals/done/r1.journal")).unwrap();
+    assert!(done.contains("the disk is gone"), "the reason is kept");
+}
+
+#[tokio::test]
+async fn rule_07_a_living_run_is_not_touched() {
+    let place = Place::new();
+    let writer = Writer::here("r1", "0.1.0", Duration::from_secs(10).into());
+    let mut journal = Journal::create(&place.state(), &writer).unwrap();
+    let (_cancel, cancelled) = watch::channel(false);
+    journal.intend(place.intent("1.0.0", "a", Persistence::Durable), cancelled).unwrap();
+    std::fs::write(place.effect("a"), "harm").unwrap();
+    assert_eq!(place.recover().await.outcome, RunOutcome::Live);
+    assert!(matches!(forget(&place.state(), "r1", "1.0.0", "x", "0.1.0"), Err(ForgetError::Journal(JournalError::Live(_)))));
+    assert!(place.effect("a").exists());
+    journal.note(&Record::Finished).unwrap();
+}
+
+#[tokio::test]
+async fn undo_prints_itself_for_a_person_and_nothing_is_done() {
+    let place = Place::new();
+    place.dead_run(|_| {});
+    let lines = place.recovery().print().unwrap();
+    assert_eq!(lines[0], "# run r1");
+    assert_eq!(lines.iter().filter(|l| l.starts_with("rm -f ")).count(), 2, "{lines:?}");
+    assert!(place.effect("a").exists());
+}
