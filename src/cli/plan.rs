@@ -32,6 +32,8 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
     if let Some(pulled) = Lever::of(&state).pulled() {
         console.say(format_args!("warning: {pulled}: nothing would be run; `chaos resume` allows it again"));
     }
+    // What a run would refuse because our own files are there, a plan refuses too.
+    worlds.host.protect(&state);
     let loaded = load::load(&args.source, "plan", console, worlds)?;
     let protected = |target: &Target| worlds.protected(target);
     let known = worlds.known(&protected);

@@ -150,11 +150,16 @@ fn finish(args: &Args, done: Done, loaded: &Loaded, folder: &Path, console: Cons
     }
     let page = folder.join("report.html");
     let always = Outputs { html: Some(page.clone()), ..Outputs::default() };
-    write_reports(&always, &record, &verdict, console)?;
-    if !write_reports(&args.outputs, &record, &verdict, console)? {
+    let written = write_reports(&always, &record, &verdict, console).and(write_reports(&args.outputs, &record, &verdict, console));
+    if !matches!(written, Ok(true)) {
         console.data(report::terminal(&record, &verdict, console.style_out()));
     }
-    console.say(format_args!("\nreport: {}", page.display()));
+    match written {
+        Ok(_) => console.say(format_args!("\nreport: {}", page.display())),
+        // The verdict stands, and is the exit code; only one that says nothing is wrong may not hide this.
+        Err(failure) if verdict.exit == 0 => return Err(failure),
+        Err(failure) => drop(console.fail(&failure)),
+    }
     Ok(ExitCode::from(verdict.exit))
 }
 
@@ -178,7 +183,7 @@ pub fn write_reports(outputs: &Outputs, record: &Record, verdict: &Verdict, cons
             console.data(text);
             printed = true;
         } else if let Err(e) = std::fs::write(path, text) {
-            failed.get_or_insert_with(|| Failure::usage(format!("write the report {}: {e}", path.display())).exit(verdict.exit.max(2)));
+            failed.get_or_insert_with(|| Failure::usage(format!("write the report {}: {e}", path.display())));
         }
     }
     failed.map_or(Ok(printed), Err)

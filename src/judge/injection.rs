@@ -9,6 +9,9 @@ use chaos_core::plan::PlannedInjection;
 
 use super::record::{Record, Trace, is_system};
 
+/// For how long what inspection saw is taken to last: it looks once a second, and a busy machine may be late.
+const SEEN_LASTS: Duration = Duration::from_secs(3);
+
 /// From and to on the monotonic clock; `from <= to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -215,7 +218,9 @@ impl Injection {
             span.to = *at;
         }
         if let Some(span) = open {
-            let to = self.until.max(span.to);
+            // Nobody may be able to look any more: what was seen once is not in place for ever.
+            let lasts = if self.is_irreversible() { self.until } else { span.to.plus(SEEN_LASTS) };
+            let to = self.until.min(lasts).max(span.to);
             self.in_force.push(Span { to, ..span });
         }
         self.met = met.iter().fold(None, |sum, m| match m {

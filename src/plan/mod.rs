@@ -91,6 +91,8 @@ pub async fn plan(experiment: &Experiment, run: &str, seed: Option<u64>, known: 
     let schedule = schedule::scheduled(&experiment.method, &budget);
     let (seed, not_drawn) = draw(experiment, &schedule, seed).map_err(|r| vec![r])?;
 
+    long_enough(experiment, &budget).map_err(|r| vec![r])?;
+
     let mut injections = Vec::new();
     let mut claims = BTreeMap::<Asking<'_>, Vec<(String, String)>>::new();
     let mut refusals = Vec::new();
@@ -263,6 +265,21 @@ fn happens(scheduled: &Scheduled<'_>, seed: u64) -> bool {
     let Some(probability) = scheduled.inject.probability else { return true };
     let drawn: f64 = choice::dice(seed, &format!("{}/probability", scheduled.asking.step)).random();
     drawn < probability.ratio()
+}
+
+/// The blast radius must last until the last revert has ended, as slow as that may be: the executor takes back in time
+/// for it, whatever the file says about holding.
+fn long_enough(experiment: &Experiment, budget: schedule::Budget<'_>) -> Result<(), Refusal> {
+    let allowed = experiment.blast_radius.duration;
+    let longest = schedule::longest(&experiment.method, budget);
+    if longest <= allowed.get() {
+        return Ok(());
+    }
+    // Whole seconds, rounded up, because that is what a person writes.
+    let enough = chaos_core::literal::Duration::from_secs(longest.as_secs() + u64::from(longest.subsec_nanos() > 0));
+    let message =
+        format!("the method takes up to {enough}, the time for taking everything back included, and the blast radius lasts {allowed}");
+    Err(Refusal::new("blast_radius.duration", message).hint(format!("shorten the method, or say `duration: {enough}`")))
 }
 
 struct Ready {

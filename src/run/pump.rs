@@ -48,6 +48,8 @@ pub struct Pump<'a> {
     look_at_lever: Mono,
     /// The executor has said its last word.
     silent: bool,
+    /// It was asked to.
+    closing: bool,
 }
 
 impl<'a> Pump<'a> {
@@ -72,6 +74,7 @@ impl<'a> Pump<'a> {
             last_tick: (Mono::now(), Boot::now()),
             look_at_lever: Mono::now(),
             silent: false,
+            closing: false,
         }
     }
 
@@ -163,6 +166,7 @@ impl<'a> Pump<'a> {
         tokio::select! {
             biased;
             Some(request) = self.requests.recv() => {
+                self.closing |= matches!(request, Request::Close);
                 self.link.send(request).await;
                 None
             }
@@ -186,9 +190,13 @@ impl<'a> Pump<'a> {
                 None
             }
             FromExecutor::Reply(reply) => {
-                self.silent |= matches!(reply, Reply::Closed { .. });
+                let ended = matches!(reply, Reply::Closed { .. });
+                self.silent |= ended;
                 self.stage.watched.reply(reply);
-                None
+                if !ended || self.closing {
+                    return None;
+                }
+                self.stop(AbortedBy::Executor, "the executor ended by itself, and took everything back".into())
             }
             FromExecutor::Lost { message } => {
                 self.stage.say(What::ExecutorLost { message: message.clone() });

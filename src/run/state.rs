@@ -157,7 +157,8 @@ impl State {
 
     fn injections<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (&'a chaos_core::plan::PlannedInjection, &'a Slot, Target)> {
         plan.injections.iter().filter_map(|i| {
-            let slot = self.slots.get(&i.slot).filter(|s| s.intended)?;
+            // What was granted counts from that moment, unless it was refused: its intent may only be on its way.
+            let slot = self.slots.get(&i.slot).filter(|s| s.intended || (s.target.is_some() && !s.over))?;
             Some((i, slot, slot.target.clone()?))
         })
     }
