@@ -225,7 +225,11 @@ fn kill(pid: i32) {
     }
 }
 
+/// A zombie whose other threads are still dying holds its locks.
 fn is_alive(pid: i32) -> bool {
+    if std::fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() > 1) {
+        return true;
+    }
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z')))
 }
