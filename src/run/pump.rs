@@ -202,22 +202,23 @@ impl<'a> Pump<'a> {
                 self.stage.say(What::ExecutorLost { message: message.clone() });
                 self.stop(AbortedBy::Executor, message)
             }
-            FromExecutor::Recovered { residue, message } => {
+            FromExecutor::Recovered { residue, reverted, message } => {
                 self.silent = true;
-                self.recovered(residue, message);
+                self.recovered(residue, &reverted, message);
                 None
             }
         }
     }
 
-    /// The executor is gone, and another one has taken back what it could: what was open is over, one way or the other.
-    fn recovered(&mut self, residue: Vec<String>, message: String) {
+    /// The executor is gone, and another one has taken back what it could: what was open is taken back if it says so, else left.
+    fn recovered(&mut self, residue: Vec<String>, reverted: &[String], message: String) {
         let open = self.stage.planned().map(|p| self.stage.watched.look(|s| s.in_force(p))).unwrap_or_default();
         for slot in open {
-            let state = if residue.contains(&slot) {
-                InjectionState::Residue(FaultError::new(message.clone()))
-            } else {
+            // Of what is in neither list nothing is known, and that is no proof.
+            let state = if reverted.contains(&slot) {
                 InjectionState::Reverted { notes: vec!["taken back by a recovering executor".into()] }
+            } else {
+                InjectionState::Residue(FaultError::new(message.clone()))
             };
             self.stage.say(What::Injection { slot, state });
         }

@@ -157,6 +157,14 @@ impl StateDir {
         Ok(openat(&self.journals, name, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
+    /// Opens a finished journal, to be read.
+    pub(crate) fn open_finished(&self, run: &str) -> io::Result<File> {
+        if !is_run_name(run) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(openat(&self.done, journal_name(run), OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?.into())
+    }
+
     /// Gives a new journal its name, once it is locked and says whose it is.
     pub(crate) fn publish_journal(&self, temporary: &str, run: &str) -> io::Result<()> {
         let flags = rustix::fs::RenameFlags::NOREPLACE;

@@ -458,6 +458,7 @@ async fn rule_09_a_dead_executor_is_recovered_at_once_and_the_coordinator_hears_
     assert!(c.lost.as_ref().unwrap().contains("signal: 9"), "{:?}", c.lost);
     let (residue, message) = c.recovered.clone().unwrap();
     assert_eq!(residue, Vec::<String>::new(), "{message}");
+    assert_eq!(c.reverted, ["1.0.0"]);
     assert!(!spec.path.exists());
     assert!(place.finished());
     let events = std::fs::read_to_string(place.state().join("runs/r1/executor.jsonl")).unwrap();

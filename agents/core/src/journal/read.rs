@@ -100,6 +100,12 @@ impl Contents {
         self.entries.iter().filter(|e| !e.status.is_over())
     }
 
+    /// Slots of the injections that are taken back.
+    #[must_use]
+    pub fn reverted(&self) -> Vec<String> {
+        self.entries.iter().filter(|e| e.status == Status::Reverted).map(|e| e.intent.slot.clone()).collect()
+    }
+
     /// Damage that nobody has decided about.
     #[must_use]
     pub fn open_damage(&self) -> &[Damage] {

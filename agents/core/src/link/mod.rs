@@ -58,8 +58,10 @@ pub enum Heard {
     },
     /// What recovery came to. The last thing that is heard.
     Recovered {
-        /// Slots that are residue; `damage` for what cannot be read of the journal.
+        /// Slots that are residue; `damage` for what cannot be read of the journal, `journal` where nothing is known of it.
         residue: Vec<String>,
+        /// Slots that are taken back: the journal says so. Of any slot in neither list nothing is known.
+        reverted: Vec<String>,
         /// In words.
         message: String,
     },

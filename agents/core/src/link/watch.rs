@@ -1,5 +1,6 @@
 //! Keeping watch over an executor.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::spawn::Program;
 use super::{HEARTBEAT, Heard};
 use crate::clock::Mono;
 use crate::lines::{Lines, send};
-use crate::recover::{RecoveryReport, RunOutcome};
+use crate::recover::RunOutcome;
 use crate::wire::{Reply, Request};
 
 /// Between the attempts to start a recovering executor.
@@ -70,12 +71,9 @@ impl Watch {
             // The socket closes with us; the executor takes everything back by itself.
             End::Dropped => {}
             End::Lost(message) => {
-                self.make_sure_it_is_dead().await;
                 let _ = told.send(Heard::Lost { message });
-                let _ = told.send(match self.recover().await {
-                    Ok(report) => Heard::Recovered { residue: report.residue(), message: report.to_string() },
-                    Err(message) => Heard::Recovered { residue: vec!["journal".into()], message },
-                });
+                self.make_sure_it_is_dead().await;
+                let _ = told.send(self.recover().await);
             }
         }
     }
@@ -141,26 +139,35 @@ impl Watch {
         }
     }
 
-    /// Two executors over one journal would be worse than none.
+    /// Two executors over one journal would be worse than none. One that hangs in the kernel dies when it comes out of it;
+    /// until then it holds its lock, and is found to live.
     async fn make_sure_it_is_dead(&mut self) {
         if let Executor::Child(child) = &mut self.executor {
-            let _ = child.kill().await;
+            let _ = timeout(END_WITHIN, child.kill()).await;
         }
     }
 
-    async fn recover(&self) -> Result<RecoveryReport, String> {
-        let mut last = Err("no recovering executor could be started".to_owned());
+    async fn recover(&self) -> Heard {
+        let nothing_known = |message| Heard::Recovered { residue: vec!["journal".into()], reverted: vec![], message };
+        if matches!(self.executor, Executor::Parent) {
+            return nothing_known("the executor is this container's first process: nobody else can take back what it has done".into());
+        }
+        let (mut last, mut reverted) = (Err("no recovering executor could be started".to_owned()), BTreeSet::new());
         for pause in RECOVERY_PAUSES {
             tokio::time::sleep(pause).await;
             last = self.program.recover().await.map_err(|e| e.to_string());
-            let retry = match &last {
-                Ok(report) => report.runs.iter().any(|run| matches!(run.outcome, RunOutcome::Live | RunOutcome::Failed(_))),
-                Err(_) => true,
-            };
-            if !retry {
+            let Ok(report) = &last else { continue };
+            // What the first attempt took back is over for the second, which does not speak of it.
+            reverted.extend(report.reverted());
+            if !report.runs.iter().any(|run| matches!(run.outcome, RunOutcome::Live | RunOutcome::Failed(_))) {
                 break;
             }
         }
-        last
+        match last {
+            Ok(report) => {
+                Heard::Recovered { residue: report.residue(), reverted: reverted.into_iter().collect(), message: report.to_string() }
+            }
+            Err(message) => nothing_known(message),
+        }
     }
 }

@@ -20,6 +20,9 @@ pub struct RecoveredRun {
     pub outcome: RunOutcome,
     /// What became of each injection that was not over.
     pub injections: Vec<RecoveredInjection>,
+    /// Slots that had been taken back before, as the journal has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<String>,
     /// What cannot be read of its journal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damage: Vec<Damage>,
@@ -71,6 +74,12 @@ impl RecoveryReport {
         self.runs.iter().any(|run| matches!(run.outcome, RunOutcome::Residue | RunOutcome::Failed(_)))
     }
 
+    /// Slots that are taken back, now or before.
+    #[must_use]
+    pub fn reverted(&self) -> Vec<String> {
+        self.runs.iter().flat_map(RecoveredRun::reverted).collect()
+    }
+
     /// Slots that are residue; `damage` for what cannot be read of a journal.
     #[must_use]
     pub fn residue(&self) -> Vec<String> {
@@ -79,6 +88,11 @@ impl RecoveryReport {
 }
 
 impl RecoveredRun {
+    fn reverted(&self) -> Vec<String> {
+        let now = self.injections.iter().filter(|i| matches!(i.outcome, InjectionOutcome::Reverted(_))).map(|i| &i.slot);
+        now.chain(&self.over).cloned().collect()
+    }
+
     fn residue(&self) -> Vec<String> {
         let slots = self.injections.iter().filter(|i| matches!(i.outcome, InjectionOutcome::Residue(_)));
         let mut residue: Vec<String> = slots.map(|i| i.slot.clone()).collect();

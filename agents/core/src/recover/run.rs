@@ -22,7 +22,8 @@ use crate::take_back::{AT_ONCE, Patience, TakeBack};
 
 /// Recovers one run if it is residue of this host.
 pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
-    let mut report = RecoveredRun { run: run.to_owned(), outcome: RunOutcome::Clean, injections: Vec::new(), damage: Vec::new() };
+    let mut report =
+        RecoveredRun { run: run.to_owned(), outcome: RunOutcome::Clean, injections: Vec::new(), over: Vec::new(), damage: Vec::new() };
     let before_reboot = match survey::look(&recovery.state, run) {
         Ok((Standing::Residue, _)) => false,
         Ok((Standing::BeforeReboot, _)) => true,
@@ -31,8 +32,7 @@ pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
             report.outcome = untouched(standing);
             return report;
         }
-        // Somebody else has finished it.
-        Err(JournalError::Absent(_)) => return report,
+        Err(JournalError::Absent(_)) => return finished(recovery, report),
         Err(e) => {
             report.outcome = RunOutcome::Failed(e.to_string());
             return report;
@@ -40,7 +40,7 @@ pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
     };
     let Adopted { journal, contents } = match Journal::adopt(&recovery.state, &Writer::here(run, &recovery.chaos, Duration::ZERO)) {
         Ok(adopted) => adopted,
-        Err(JournalError::Absent(_)) => return report,
+        Err(JournalError::Absent(_)) => return finished(recovery, report),
         Err(JournalError::Live(_)) => {
             report.outcome = RunOutcome::Live;
             return report;
@@ -51,6 +51,7 @@ pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
         }
     };
     report.damage = contents.open_damage().to_vec();
+    report.over = contents.reverted();
     let journal = Arc::new(Mutex::new(journal));
     report.injections = take_everything_back(recovery, run, &journal, &contents, before_reboot).await;
     let left = report.injections.iter().any(|i| matches!(i.outcome, InjectionOutcome::Residue(_)));
@@ -63,6 +64,11 @@ pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
         }
     };
     report
+}
+
+/// Somebody else has finished it.
+fn finished(recovery: &Recovery, report: RecoveredRun) -> RecoveredRun {
+    RecoveredRun { over: Journal::read_finished(&recovery.state, &report.run).reverted(), ..report }
 }
 
 fn untouched(standing: Standing) -> RunOutcome {

@@ -103,11 +103,13 @@ pub struct Coordinator {
     pub notes: Vec<String>,
     pub lost: Option<String>,
     pub recovered: Option<(Vec<String>, String)>,
+    /// What is said to be taken back by recovery.
+    pub reverted: Vec<String>,
 }
 
 impl Coordinator {
     pub fn new(link: ExecutorLink) -> Self {
-        Self { link, states: vec![], replies: vec![], notes: vec![], lost: None, recovered: None }
+        Self { link, states: vec![], replies: vec![], notes: vec![], lost: None, recovered: None, reverted: vec![] }
     }
 
     pub async fn approve(&mut self, plan: &Plan) {
@@ -138,7 +140,10 @@ impl Coordinator {
             },
             Heard::Reply(reply) => self.replies.push(reply),
             Heard::Lost { message } => self.lost = Some(message),
-            Heard::Recovered { residue, message } => self.recovered = Some((residue, message)),
+            Heard::Recovered { residue, reverted, message } => {
+                self.recovered = Some((residue, message));
+                self.reverted = reverted;
+            }
         }
     }
 
