@@ -214,10 +214,13 @@ impl<'a> Pump<'a> {
     fn recovered(&mut self, residue: Vec<String>, reverted: &[String], message: String) {
         let open = self.stage.planned().map(|p| self.stage.watched.look(|s| s.in_force(p))).unwrap_or_default();
         for slot in open {
-            // Of what is in neither list nothing is known, and that is no proof.
             let state = if reverted.contains(&slot) {
                 InjectionState::Reverted { notes: vec!["taken back by a recovering executor".into()] }
+            } else if residue.is_empty() {
+                // Nothing is left, and its undo was never on disk.
+                InjectionState::Refused(FaultError::new("not injected: the executor was lost before"))
             } else {
+                // Nothing is known of it, and that is no proof.
                 InjectionState::Residue(FaultError::new(message.clone()))
             };
             self.stage.say(What::Injection { slot, state });

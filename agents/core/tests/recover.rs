@@ -207,3 +207,15 @@ async fn undo_prints_itself_for_a_person_and_nothing_is_done() {
     assert_eq!(lines.iter().filter(|l| l.starts_with("rm -f ")).count(), 2, "{lines:?}");
     assert!(place.effect("a").exists());
 }
+
+#[tokio::test]
+async fn what_somebody_else_has_recovered_is_known_and_what_nobody_knows_is_not_called_clean() {
+    let place = Place::new();
+    place.dead_run(|_| {});
+    place.recover().await;
+    let again = place.recovery().recover(Some(&["r1".to_owned()])).await.unwrap();
+    assert_eq!(again.runs[0].outcome, RunOutcome::Clean);
+    assert_eq!(again.reverted(), ["1.0.0", "1.0.1"]);
+    let unknown = place.recovery().recover(Some(&["r2".to_owned()])).await.unwrap();
+    assert!(unknown.has_residue() && unknown.reverted().is_empty(), "{unknown}");
+}

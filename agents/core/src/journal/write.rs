@@ -179,10 +179,12 @@ impl Journal {
         Ok((Contents::read(&bytes)?, live))
     }
 
-    /// What a journal that was put away says; nothing if there is none that can be read.
-    pub(crate) fn read_finished(state: &StateDir, run: &str) -> Contents {
+    /// What a journal that was put away says.
+    pub(crate) fn read_finished(state: &StateDir, run: &str) -> Result<Contents, JournalError> {
+        let path = state.journal_path(run);
         let bytes = state.open_finished(run).and_then(|file| read_all(&file));
-        bytes.ok().and_then(|bytes| Contents::read(&bytes).ok()).unwrap_or_default()
+        let bytes = bytes.map_err(|source| JournalError::System { doing: "find finished", path, source })?;
+        Ok(Contents::read(&bytes)?)
     }
 
     /// Puts an undo on disk, and permits its effect with the undo as it was read back from there.

@@ -68,7 +68,10 @@ pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
 
 /// Somebody else has finished it.
 fn finished(recovery: &Recovery, report: RecoveredRun) -> RecoveredRun {
-    RecoveredRun { over: Journal::read_finished(&recovery.state, &report.run).reverted(), ..report }
+    match Journal::read_finished(&recovery.state, &report.run) {
+        Ok(contents) => RecoveredRun { over: contents.reverted(), ..report },
+        Err(e) => RecoveredRun { outcome: RunOutcome::Failed(e.to_string()), ..report },
+    }
 }
 
 fn untouched(standing: Standing) -> RunOutcome {
