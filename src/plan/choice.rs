@@ -49,13 +49,11 @@ pub fn choose(population: &[Target], set: &str, pick: Option<Pick>, seed: u64, p
     Ok(chosen)
 }
 
+/// Members of one group; no name where none was asked for.
+pub(super) type Grouped<'a> = (Option<String>, Vec<&'a Target>);
+
 /// The population by group, in the order of the group names; one group without a name where none is asked for.
-pub(super) fn grouped<'a>(
-    population: &'a [Target],
-    per: Option<Group>,
-    set: &str,
-    path: &str,
-) -> Result<Vec<(Option<String>, Vec<&'a Target>)>, Refusal> {
+pub(super) fn grouped<'a>(population: &'a [Target], per: Option<Group>, set: &str, path: &str) -> Result<Vec<Grouped<'a>>, Refusal> {
     let Some(per) = per else {
         return Ok(vec![(None, population.iter().collect())]);
     };

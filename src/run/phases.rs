@@ -177,10 +177,9 @@ async fn start_system(stage: &Stage<'_>, pump: &mut Pump<'_>, probes: &Arc<Probe
 
 async fn start_process(stage: &Stage<'_>, process: &SystemProcess, probes: &Arc<ProbeTable>) -> Result<(), String> {
     let name = &process.name;
-    if let Some(ready) = &process.ready {
-        if let Some((port, owner)) = port_of(&ready.question).and_then(|port| Some((port, (stage.port_owner)(port)?))) {
-            return Err(format!("`{name}` was not started: port {port} is held by {owner}"));
-        }
+    let port = process.ready.as_ref().and_then(|ready| port_of(&ready.question));
+    if let Some((port, owner)) = port.and_then(|port| Some((port, (stage.port_owner)(port)?))) {
+        return Err(format!("`{name}` was not started: port {port} is held by {owner}"));
     }
     stage.send(Request::StartSystem(Box::new(process.clone())));
     let slot = format!("system.{name}");
@@ -312,7 +311,7 @@ async fn take_everything_back(stage: &Stage<'_>, pump: &mut Pump<'_>, because: &
         let waits = |slot: &String| plan.injection(slot).is_some_and(|i| i.reversibility != chaos_core::fault::Reversibility::Irreversible);
         (s.closed().is_some() || !open.iter().any(waits)).then_some(())
     });
-    pump.to_the_end(back).await;
+    pump.regardless(back).await;
 }
 
 /// Waits until everything has recovered, or for as long as that may take.
@@ -350,7 +349,7 @@ async fn teardown(stage: &Stage<'_>, pump: &mut Pump<'_>, prober: Option<Prober>
         stage.say(What::Phase(Phase::Teardown));
     }
     stage.send(Request::Close);
-    let residue = pump.to_the_end(stage.watched.until(super::state::State::closed)).await;
+    let residue = pump.regardless(stage.watched.until(super::state::State::closed)).await;
     for slot in residue {
         stage.say(What::Residue {
             finding: format!("{slot} could not be taken back; `chaos recover` tries again, `chaos recover --print` says how by hand"),

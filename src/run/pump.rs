@@ -118,7 +118,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Lets `work` run to its end while listening; what would interrupt is recorded, and a person's Ctrl-C hurries.
-    pub async fn to_the_end<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub async fn regardless<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -129,7 +129,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// As [`Self::to_the_end`], but ends as soon as somebody hurries.
+    /// As [`Self::regardless`], but ends as soon as somebody hurries.
     pub async fn unless_hurried<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
         loop {
@@ -170,7 +170,7 @@ impl<'a> Pump<'a> {
                 self.link.send(request).await;
                 None
             }
-            heard = self.link.next(), if !self.silent => self.from_executor(heard),
+            heard = self.link.next(), if !self.silent => self.said(heard),
             heard = self.signals.next() => self.heard(heard),
             batch = next_batch(&mut self.samples) => match batch {
                 Some(batch) => self.batch(batch),
@@ -183,7 +183,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    fn from_executor(&mut self, heard: FromExecutor) -> Option<Interrupt> {
+    fn said(&mut self, heard: FromExecutor) -> Option<Interrupt> {
         match heard {
             FromExecutor::Reply(Reply::Event(event)) => {
                 self.stage.forward(*event);
