@@ -141,6 +141,18 @@ fn rule_02_when_both_are_killed_the_next_command_takes_it_back() {
     run.nothing_is_left();
 }
 
+/// Stopped for longer than its lease, it comes back to a world in which nothing is in force, and says why.
+#[test]
+fn rule_06_a_run_that_stands_still_loses_its_lease_and_ends_aborted() {
+    let mut run = Run::start();
+    kill(run.coordinator(), Signal::STOP);
+    eventually("its executor has finished", || run.finished());
+    kill(run.coordinator(), Signal::CONT);
+    assert_eq!(run.ended(), Some(5), "{}", run.output());
+    assert!(run.output().contains("stood still"), "{}", run.output());
+    run.nothing_is_left();
+}
+
 #[test]
 fn rule_36_the_lever_ends_a_run() {
     let mut run = Run::start();

@@ -165,6 +165,18 @@ impl StateDir {
         Ok(openat(&self.done, journal_name(run), OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?.into())
     }
 
+    /// Removes what executors left that died before their journal had a name: nothing was done by them.
+    pub(crate) fn remove_unnamed_journals(&self) {
+        let names =
+            std::fs::read_dir(self.path.join("journals")).into_iter().flatten().filter_map(|e| e.ok()?.file_name().into_string().ok());
+        for name in names.filter(|name| name.starts_with('.') && name.contains(".journal.new-")) {
+            let unlocked = |file: &File| rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
+            if self.open_journal(&name, OFlags::RDONLY).is_ok_and(|file| unlocked(&file)) {
+                let _ = rustix::fs::unlinkat(&self.journals, &name, rustix::fs::AtFlags::empty());
+            }
+        }
+    }
+
     /// Gives a new journal its name, once it is locked and says whose it is.
     pub(crate) fn publish_journal(&self, temporary: &str, run: &str) -> io::Result<()> {
         let flags = rustix::fs::RenameFlags::NOREPLACE;

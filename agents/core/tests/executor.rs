@@ -465,12 +465,31 @@ async fn rule_09_a_dead_executor_is_recovered_at_once_and_the_coordinator_hears_
     assert!(events.contains("recovery") && events.lines().last().unwrap().contains("reverted"), "{events}");
 }
 
+#[tokio::test]
+async fn rule_09_an_executor_that_stands_still_is_replaced() {
+    let place = Place::new();
+    let spec = place.spec("a");
+    let plan = place.one(&spec);
+    let mut c = place.start(Duration::from_secs(2)).await;
+    c.approve(&plan).await;
+    c.grant(&plan, "1.0.0").await;
+    c.until_present("1.0.0").await;
+    signal(executor_of(&place.state()), rustix::process::Signal::STOP);
+    c.until("the executor is recovered", |c| c.recovered.is_some()).await;
+    assert!(c.lost.as_ref().unwrap().contains("silent"), "{:?}", c.lost);
+    assert_eq!(c.recovered.clone().unwrap().0, Vec::<String>::new());
+    assert!(!spec.path.exists());
+}
+
 fn executor_of(state: &Path) -> i32 {
     let state = StateDir::open(state).unwrap();
     Journal::look(&state, "r1").unwrap().0.writer.unwrap().pid
 }
 
 fn kill(pid: i32) {
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    signal(pid, rustix::process::Signal::KILL);
+}
+
+fn signal(pid: i32, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
 }

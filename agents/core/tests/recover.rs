@@ -199,6 +199,15 @@ async fn rule_07_a_living_run_is_not_touched() {
 }
 
 #[tokio::test]
+async fn a_journal_that_never_got_its_name_is_removed() {
+    let place = Place::new();
+    let left = place.state().path().join("journals/.r0.journal.new-1");
+    std::fs::write(&left, "").unwrap();
+    assert!(place.recovery().recover(None).await.unwrap().runs.is_empty());
+    assert!(!left.exists());
+}
+
+#[tokio::test]
 async fn undo_prints_itself_for_a_person_and_nothing_is_done() {
     let place = Place::new();
     place.dead_run(|_| {});

@@ -262,6 +262,8 @@ impl Journal {
     pub fn finish(&mut self, state: &StateDir) -> Result<(), JournalError> {
         // A poisoned journal cannot be written to, yet everything is taken back: moving it says so.
         let _ = self.note(&Record::Finished);
+        // Gives back the room that was taken beforehand: a finished journal never grows.
+        let _ = rustix::fs::ftruncate(&self.file, self.length);
         state.finish_journal(&self.run).map_err(|e| self.failed("put away", e))
     }
 

@@ -88,9 +88,12 @@ impl Watch {
         beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
         // A machine that sleeps stops both sides: its time does not count as silence here.
         let mut last_heard = Mono::now();
+        let mut last_beat = last_heard;
         let mut n = 0;
         loop {
             tokio::select! {
+                // What was said before comes first: after standing still, it tells why there was silence.
+                biased;
                 reply = self.replies.next() => {
                     last_heard = Mono::now();
                     match reply {
@@ -108,7 +111,13 @@ impl Watch {
                 }
                 Some(request) = outgoing.recv() => self.tell(&request).await,
                 _ = beat.tick() => {
-                    let silence = Mono::now().since(last_heard);
+                    let now = Mono::now();
+                    // Silence counts only while we listened: whoever stopped us did not stop the executor.
+                    if now.since(last_beat) > 3 * HEARTBEAT {
+                        last_heard = now;
+                    }
+                    last_beat = now;
+                    let silence = now.since(last_heard);
                     if silence > self.lease {
                         return End::Lost(format!("the executor has been silent for {:.0} s", silence.as_secs_f64()));
                     }

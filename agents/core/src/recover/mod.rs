@@ -51,6 +51,7 @@ impl Recovery {
     /// # Errors
     /// If the folder of journals cannot be read. What becomes of each run is in the report.
     pub async fn recover(&self, runs: Option<&[String]>) -> std::io::Result<RecoveryReport> {
+        self.state.remove_unnamed_journals();
         let unfinished = self.state.unfinished()?;
         let wanted: Vec<String> = match runs {
             None => unfinished,
