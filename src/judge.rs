@@ -41,6 +41,6 @@ pub use exit::{Facts, Headline};
 pub use gate::{Gate, gate};
 pub use measure::samples_needed;
 pub use record::{Folding, Reading, Record, RecordError, read_events};
-pub use run::judge;
+pub use run::{by_whom, failed_command, judge};
 pub use verdict::{State, Verdict};
 pub use watch::{RecoveryWatch, StopWatch, WaitWatch};

@@ -11,6 +11,7 @@
 //! | [`html`] | everybody else: one file, with charts, that can be kept and sent |
 
 mod advice;
+mod heading;
 mod phrases;
 mod strip;
 mod style;

@@ -27,8 +27,8 @@ pub(super) fn halt(args: &HaltArgs, global: &Global, console: Console) -> Result
     lever::pull(&path, &args.because)
         .map_err(|e| Failure::usage(format!("pull the lever: {e}")).hint("`--here` halts only the runs of your own state directory"))?;
     console.data(format_args!(
-        "halted by {}: every run that looks at it takes its faults back within a second, and none injects any\n",
-        path.display()
+        "halted: {} take their faults back within a second, and none injects any, until `chaos resume`\n",
+        if own_runs_only(global, args.here) { "the runs of this state directory" } else { "all runs of this host" }
     ));
     Ok(ExitCode::SUCCESS)
 }
@@ -52,11 +52,15 @@ pub(super) fn resume(_: &ResumeArgs, global: &Global, console: Console) -> Resul
     }
 }
 
-/// Root halts the host; others, and who says so, their own runs.
+/// The file that is pulled.
 fn pick(global: &Global, here: bool) -> Result<PathBuf, Failure> {
     let state = super::state(global)?;
-    let own_runs_only = here || global.state_dir.is_some() || !rustix::process::geteuid().is_root();
     let lever = Lever::of(state.path());
     let own = state.path().join("halt");
-    Ok(if own_runs_only { own } else { lever.paths().first().cloned().unwrap_or(own) })
+    Ok(if own_runs_only(global, here) { own } else { lever.paths().first().cloned().unwrap_or(own) })
+}
+
+/// Root halts the host; others, and who says so, their own runs.
+fn own_runs_only(global: &Global, here: bool) -> bool {
+    here || global.state_dir.is_some() || !rustix::process::geteuid().is_root()
 }

@@ -33,6 +33,7 @@ pub(super) struct Given {
     pub(super) path: PathBuf,
     pub(super) folder: PathBuf,
     pub(super) parameters: BTreeMap<String, String>,
+    pub(super) set: BTreeSet<String>,
 }
 
 /// Builds the experiment from its file (first) and parts. What could not be built is left out and stands among the problems.
@@ -109,6 +110,7 @@ impl Builder<'_> {
             file: self.given.path.clone(),
             folder: self.given.folder.clone(),
             parameters: std::mem::take(&mut self.given.parameters),
+            set: std::mem::take(&mut self.given.set),
             system,
             hypotheses,
             targets,

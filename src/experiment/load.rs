@@ -114,7 +114,8 @@ impl Reading {
         if let Some(uses) = uses {
             self.parts(&uses, &folder, options);
         }
-        let given = Given { path: path.to_owned(), folder, parameters: parameters.recorded() };
+        let set = options.sets.keys().cloned().collect();
+        let given = Given { path: path.to_owned(), folder, parameters: parameters.recorded(), set };
         build::build(&mut self.problems, &options.vocabulary, &self.files, given)
     }
 

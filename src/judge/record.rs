@@ -144,6 +144,14 @@ impl Record {
         self.plan.as_ref().map_or(self.started.seed, |p| p.seed)
     }
 
+    /// Why the experiment's own system could not be started, where that ended the run: nothing was sampled at all.
+    #[must_use]
+    pub fn not_started(&self) -> Option<&str> {
+        let (_, met, missed) = self.gate.as_ref()?;
+        let sampled = self.phase(Phase::Baseline).is_some();
+        if *met || sampled { None } else { missed.first().map(String::as_str) }
+    }
+
     /// A moment as time since the run began.
     #[must_use]
     pub fn since(&self, at: Mono) -> std::time::Duration {

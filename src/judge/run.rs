@@ -1,7 +1,7 @@
 //! A whole run, judged: its hypotheses, its faults, what is left of them, and what all that comes to.
 
 use chaos_core::event::{AbortedBy, Phase, StepState};
-use chaos_core::experiment::{Action, Hold, Step};
+use chaos_core::experiment::{Action, Hold, RunCommand, Step};
 
 use super::exit::{Facts, Headline};
 use super::hypothesis;
@@ -54,7 +54,7 @@ fn facts(record: &Record, injections: &[Injection], hypotheses: &[HypothesisVerd
         aborted,
         not_injected: (!failed_before_method && by(&[AbortedBy::Failure]))
             || injections.iter().any(|i| not_injected(i, cut_short))
-            || command_failed(record)
+            || failed_command(record).is_some()
             || (!touched && !cut_short && !baseline_missed && !refused),
         refuted: is(State::Refuted),
         stopped: record.stop.is_some() || by(&[AbortedBy::StopCondition]),
@@ -72,12 +72,12 @@ fn left_out(record: &Record) -> bool {
     record.steps.iter().any(|(_, _, state)| matches!(state, StepState::LeftOut(_) | StepState::Failed(_)))
 }
 
-/// A command of the method that ended otherwise than it should.
-fn command_failed(record: &Record) -> bool {
-    record.steps.iter().any(|(_, path, state)| {
-        matches!(state, StepState::Failed(_))
-            && step(&record.started.experiment.method, path).is_some_and(|s| matches!(s.action, Action::Run(_)))
-    })
+/// The command of the method that ended otherwise than it should.
+#[must_use]
+pub fn failed_command(record: &Record) -> Option<&RunCommand> {
+    let failed = record.steps.iter().filter(|(_, _, state)| matches!(state, StepState::Failed(_)));
+    let steps = failed.filter_map(|(_, path, _)| step(&record.started.experiment.method, path));
+    steps.into_iter().find_map(|s| if let Action::Run(run) = &s.action { Some(run) } else { None })
 }
 
 /// The step at a path.
@@ -152,9 +152,13 @@ fn sentence(record: &Record, headline: Headline, injections: &[Injection], hypot
         Headline::Residue => cleanup.sentence.clone(),
         Headline::Defect => format!("chaos itself failed: {}.", because.unwrap_or_else(|| "it does not say why".into())),
         Headline::Refused => record.refused.first().map_or_else(|| "Refused.".into(), |(_, m, _)| format!("Refused: {m}.")),
+        Headline::BaselineNotMet if record.not_started().is_some() => format!("{}.", record.not_started().unwrap_or_default()),
         Headline::BaselineNotMet => "The system was not well to begin with, so nothing was injected.".into(),
         Headline::Aborted if record.lost => "The coordinator was lost before the run had ended.".into(),
-        Headline::Aborted => format!("The run was ended early: {}.", because.unwrap_or_else(|| "it does not say why".into())),
+        Headline::Aborted => match record.aborted.last() {
+            Some((_, by, because)) => format!("The run was ended early by {}: {because}.", by_whom(*by)),
+            None => "The run was ended early; it does not say why.".into(),
+        },
         Headline::NotInjected => injections.iter().find(|i| not_injected(i, false)).map_or_else(
             || because.unwrap_or_else(|| "Nothing was injected.".into()),
             |i| match &i.failure {
@@ -172,7 +176,24 @@ fn sentence(record: &Record, headline: Headline, injections: &[Injection], hypot
             names => format!("The evidence does not suffice: {names}."),
         },
         Headline::Upheld if all == 1 => "The claim holds.".into(),
+        Headline::Upheld if all == 2 => "The claim holds: both hypotheses were upheld.".into(),
         Headline::Upheld => format!("The claim holds: all {all} hypotheses were upheld."),
+    }
+}
+
+/// Who ended a run early.
+#[must_use]
+pub const fn by_whom(by: AbortedBy) -> &'static str {
+    match by {
+        AbortedBy::Person => "a person",
+        AbortedBy::Signal => "a signal",
+        AbortedBy::Lever => "the lever",
+        AbortedBy::StopCondition => "a stop condition",
+        AbortedBy::Guard => "the blast radius",
+        AbortedBy::Failure => "a failure",
+        AbortedBy::Executor => "the loss of the executor",
+        AbortedBy::Slept => "a pause of the machine or of the coordinator",
+        AbortedBy::Defect => "a defect of chaos",
     }
 }
 

@@ -6,6 +6,7 @@ mod outline;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html as page};
 
+use super::heading::{self, Heading};
 use super::{advice, phrases};
 use crate::judge::Record;
 use crate::judge::recovery::Merit;
@@ -26,15 +27,15 @@ pub fn html(record: &Record, verdict: &Verdict) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (verdict.headline.words()) ": " (verdict.title) }
+                title { (heading::of_run(record, verdict).word) ": " (verdict.title) }
                 style { (PreEscaped(CSS)) }
             }
             body {
                 main {
                     (header(record, verdict))
                     (numbers(verdict))
-                    @for (index, h) in verdict.hypotheses.iter().enumerate() {
-                        (hypothesis(record, h, index, &axis))
+                    @if heading::anything_sampled(verdict) {
+                        @for index in 0..verdict.hypotheses.len() { (hypothesis(record, verdict, index, &axis)) }
                     }
                     (timeline(record, verdict, &axis))
                     (proof(verdict))
@@ -58,16 +59,18 @@ const fn class(state: State) -> &'static str {
     }
 }
 
-fn pill(state: State, word: &str) -> Markup {
-    page! { span.pill.(class(state)) { span.sign aria-hidden="true" { (phrases::sign(state)) } (phrases::capital(word)) } }
+fn pill(heading: Heading) -> Markup {
+    page! {
+        span.pill.(class(heading.state)) { span.sign aria-hidden="true" { (heading.sign) } (phrases::capital(heading.word)) }
+    }
 }
 
 fn header(record: &Record, verdict: &Verdict) -> Markup {
-    let state = phrases::headline_state(verdict.headline);
+    let heading = heading::of_run(record, verdict);
     let started = &record.started;
     page! {
-        header.(class(state)) {
-            p.verdict { (pill(state, verdict.headline.words())) span.slug { (verdict.experiment) } }
+        header.(class(heading.state)) {
+            p.verdict { (pill(heading)) span.slug { (verdict.experiment) } }
             h1 { (verdict.title) }
             p.sentence { (verdict.sentence) }
             dl.meta {
@@ -75,7 +78,7 @@ fn header(record: &Record, verdict: &Verdict) -> Markup {
                 (fact("took", &verdict.lasted.to_string()))
                 (fact("on", &started.host.name))
                 (fact("by", &started.user))
-                (fact("seed", &record.seed().to_string()))
+                @if let Some(plan) = &record.plan { (fact("seed", &plan.seed.to_string())) }
                 (fact("exit", &verdict.exit.to_string()))
             }
         }
@@ -94,11 +97,13 @@ fn moment(unix_ms: u64) -> String {
 /// The handful of numbers that people repeat to one another, of the hypothesis that decided.
 fn numbers(verdict: &Verdict) -> Markup {
     let judged = verdict.hypotheses.iter().filter(|h| h.state != State::Observed);
-    let decisive = judged.max_by_key(|h| (h.state, h.outages.failed));
+    let several = judged.clone().count() > 1;
+    let decisive = judged.filter(|h| h.samples > 0).max_by_key(|h| (h.state, h.outages.failed));
     let left = &verdict.cleanup;
     page! {
         section.numbers {
             @if let Some(h) = decisive {
+                @if several { p.of { "Of " b { (h.name) } } }
                 (good_number(h))
                 (recovery_number(h))
                 (failed_number(h))
@@ -169,13 +174,15 @@ fn recovery_number(h: &HypothesisVerdict) -> Markup {
     number("recovered in", &value, beside, class_of(h, Part::Recovery).unwrap_or(class))
 }
 
-fn hypothesis(record: &Record, h: &HypothesisVerdict, index: usize, axis: &Axis) -> Markup {
+fn hypothesis(record: &Record, verdict: &Verdict, index: usize, axis: &Axis) -> Markup {
+    let h = &verdict.hypotheses[index];
+    let heading = heading::of_hypothesis(verdict, h);
     let asked = &record.started.experiment.hypotheses[index].question;
     page! {
-        section.card {
+        section.card.observation[h.state == State::Observed] {
             div.head {
                 h2 { (h.name) }
-                (pill(h.state, h.state.word()))
+                (pill(heading))
             }
             p.ask {
                 code { (asked.probe) } " every " (asked.every) ", timeout " (asked.timeout) " · "
@@ -183,13 +190,14 @@ fn hypothesis(record: &Record, h: &HypothesisVerdict, index: usize, axis: &Axis)
                 @if h.void > 0 { ", " (count(h.void)) " void" }
             }
             (chart::hypothesis(record, h, index, axis))
-            @if let (Some(why), State::Inconclusive) = (&h.why, h.state) {
+            @if let (Some(why), State::Inconclusive) = (&h.why, heading.state) {
                 p.why { "Inconclusive: " (why) "." }
             }
             div.columns {
                 ul.facts {
                     @if let Some(s) = &h.during {
-                        li { b { (share(s.success)) } " of " (count(s.samples)) " " (phrases::noun(h)) "s good while faults acted" }
+                        @let verb = if h.state == State::Observed { "said yes" } else { "good" };
+                        li { b { (share(s.success)) } " of " (count(s.samples)) " " (phrases::noun(h)) "s " (verb) " while faults acted" }
                     }
                     @if let Some(text) = phrases::outage(h) { li { (text) } }
                     @for clock in &h.clocks {
@@ -209,7 +217,7 @@ fn hypothesis(record: &Record, h: &HypothesisVerdict, index: usize, axis: &Axis)
                             b { (advice::few(a.at_99_9)) } " of them for 99.9%, " b { (advice::few(a.at_99_99)) } " for 99.99%"
                         }
                     }
-                    @if let Some(t) = &h.truth { li { (phrases::truth(t)) } }
+                    @if let Some(truth) = phrases::truth(h) { li { (truth) } }
                     @for (reason, n) in h.reasons.iter().take(3) {
                         li { span.reason { (reason) } " × " (count(*n)) }
                     }
@@ -227,7 +235,7 @@ fn objectives(h: &HypothesisVerdict) -> Markup {
             tbody {
                 @for l in &h.lines {
                     tr.(class(l.state)) {
-                        td { span.sign title=(l.state.word()) { (phrases::sign(l.state)) } " " (l.part.word()) }
+                        td { span.sign title=(l.state.word()) { (heading::sign(l.state)) } " " (l.part.word()) }
                         td { code { (l.asked) } }
                         td {
                             (l.observed)
@@ -254,10 +262,11 @@ fn timeline(record: &Record, verdict: &Verdict, axis: &Axis) -> Markup {
 
 fn proof(verdict: &Verdict) -> Markup {
     let left = &verdict.cleanup;
-    let state = if left.clean { State::Upheld } else { State::Refuted };
+    let (state, word) = if left.clean { (State::Upheld, "nothing left") } else { (State::Refuted, "residue") };
+    let pill = pill(Heading { word, sign: heading::sign(state), state });
     page! {
         section.card {
-            div.head { h2 { "Undo proof" } (pill(state, if left.clean { "nothing left" } else { "residue" })) }
+            div.head { h2 { "Undo proof" } (pill) }
             p { (left.sentence) }
             @for (slot, finding) in &left.residue {
                 p.why { b { (slot_words(verdict, slot)) } ": " (finding) }
@@ -346,7 +355,8 @@ fn foot(record: &Record, verdict: &Verdict) -> Markup {
     page! {
         footer {
             "run " code { (s.run) } " · chaos " (s.chaos) " · record " (s.record) " · verdict " (verdict.verdict)
-            " · seed " (record.seed()) " · machine " (s.host.machine) " · boot " (s.host.boot)
+            @if let Some(plan) = &record.plan { " · seed " (plan.seed) }
+            " · machine " (s.host.machine) " · boot " (s.host.boot)
         }
     }
 }

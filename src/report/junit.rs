@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::phrases;
+use super::{heading, phrases};
 use crate::judge::exit::Headline;
 use crate::judge::verdict::{HypothesisVerdict, State, Verdict, slot_words};
 use crate::judge::{Record, Verdict as Judged};
@@ -12,9 +12,9 @@ use crate::judge::{Record, Verdict as Judged};
 /// Renders a run as one test suite.
 #[must_use]
 pub fn junit(record: &Record, verdict: &Judged) -> String {
-    let mut cases: Vec<Case> = verdict.hypotheses.iter().map(hypothesis).collect();
+    let mut cases: Vec<Case> = verdict.hypotheses.iter().map(|h| hypothesis(verdict, h)).collect();
     cases.push(cleanup(verdict));
-    cases.extend(run(verdict));
+    cases.extend(run(record, verdict));
     let count = |kind: &str| cases.iter().filter(|c| c.outcome.0 == kind).count();
     let time = verdict.lasted.0;
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
@@ -60,19 +60,26 @@ impl Case {
     }
 }
 
-fn hypothesis(h: &HypothesisVerdict) -> Case {
-    let wanted = |l: &&crate::judge::verdict::Line| l.state == h.state;
+fn hypothesis(verdict: &Verdict, h: &HypothesisVerdict) -> Case {
+    let head = heading::of_hypothesis(verdict, h);
+    let wanted = |l: &&crate::judge::verdict::Line| l.state == head.state;
     let first = h.lines.iter().find(wanted);
     let said = first.map(|l| format!("{} {}: {}", l.part.word(), l.asked, l.observed));
     let outcome = match h.state {
+        State::Upheld if head.state != State::Upheld => ("error", format!("{}: the run ended early", head.word)),
         State::Upheld => ("", String::new()),
         State::Observed => ("skipped", "an observation: recorded, never judged".into()),
         State::Refuted => ("failure", said.unwrap_or_else(|| "refuted".into())),
+        // A baseline that is not met says more than that nothing was injected.
+        State::Inconclusive if head.state == State::Refuted => ("error", format!("{}: {}", head.word, said.unwrap_or_default())),
         State::Inconclusive => ("error", format!("inconclusive: {}", h.why.clone().or(said).unwrap_or_default())),
     };
     let mut detail = String::new();
     for l in &h.lines {
         let _ = writeln!(detail, "{:<12} {} {}: {}", l.state.word(), l.part.word(), l.asked, l.observed);
+    }
+    if let Some(failure) = phrases::commonest_failure(h) {
+        let _ = writeln!(detail, "{failure}");
     }
     for clock in &h.clocks {
         let _ = writeln!(detail, "{}: {}", clock.faults.join(" and "), phrases::recovery(h, clock));
@@ -96,12 +103,12 @@ fn cleanup(verdict: &Verdict) -> Case {
 }
 
 /// What no hypothesis can say: that the run itself came to nothing.
-fn run(verdict: &Verdict) -> Option<Case> {
+fn run(record: &Record, verdict: &Verdict) -> Option<Case> {
     let told = matches!(verdict.headline, Headline::Upheld | Headline::Refuted | Headline::Residue);
     let by_hypothesis = verdict.headline == Headline::Inconclusive && verdict.hypotheses.iter().any(|h| h.state == State::Inconclusive);
     (!told && !by_hypothesis).then(|| Case {
         name: "run".into(),
-        outcome: ("error", format!("{}: {}", verdict.headline.words(), verdict.sentence)),
+        outcome: ("error", format!("{}: {}", heading::of_run(record, verdict).word, verdict.sentence)),
         detail: String::new(),
     })
 }

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use chaos_core::clock::Mono;
 use chaos_core::event::{Event, InjectionState, Phase, StepState, SystemState, What};
-use chaos_core::experiment::{Action, Experiment};
+use chaos_core::experiment::{Action, Experiment, Hypothesis};
 use chaos_core::fault::{InPlace, Reversibility};
 use chaos_core::plan::Plan;
 use chaos_core::sample::{Asked, SampleBatch};
 
 use super::strip::{self, Slice};
-use super::style::{Ink, Style, clip, plain};
+use super::style::{Ink, Style, clip, plain, wrap};
 use crate::judge::wording::{length, plural, share};
 
 /// Drawn at most this often.
@@ -39,6 +39,8 @@ pub struct Live<W: Write> {
     phase: Option<(Phase, Mono)>,
     users: Vec<Recent>,
     in_force: BTreeMap<String, InForce>,
+    /// Why the run is being ended, as last told: coordinator and executor may both say so.
+    ending: Option<String>,
 }
 
 /// What users got in the last seconds.
@@ -70,6 +72,7 @@ impl<W: Write> Live<W> {
             phase: None,
             users: Vec::new(),
             in_force: BTreeMap::new(),
+            ending: None,
         }
     }
 
@@ -126,16 +129,16 @@ impl<W: Write> Live<W> {
             What::System { name, state } => Some((Ink::Faint, system_words(name, state))),
             What::TargetChanged { target, finding } => Some((Ink::Doubt, format!("{}: {finding}", target.label))),
             What::StopCondition { condition, observed } => Some((Ink::Bad, format!("stopping: {condition} ({observed})"))),
-            What::Aborted { because, .. } => Some((Ink::Bad, format!("ending the run: {because}"))),
-            What::Refused { message, hint } => {
-                let hint = hint.as_ref().map(|h| format!("; hint: {h}"));
-                Some((Ink::Bad, format!("refused: {message}{}", hint.unwrap_or_default())))
+            What::Aborted { because, .. } => {
+                let told = self.ending.replace(because.clone()).is_some_and(|then| then == *because);
+                (!told).then(|| (Ink::Bad, format!("ending the run: {because}")))
             }
             What::ExecutorLost { message } => Some((Ink::Bad, format!("the executor was lost: {message}"))),
             What::Note(text) => Some((Ink::Faint, text.clone())),
             What::Residue { finding, .. } => Some((Ink::Bad, format!("left behind: {finding}"))),
             What::Started(started) => Some((Ink::Strong, format!("{} (run {})", started.experiment.title, started.run))),
-            What::Judged(_) | What::Finished { .. } => None,
+            // A refusal is told once, with its place in the file, when the run has ended.
+            What::Refused { .. } | What::Judged(_) | What::Finished { .. } => None,
         }
     }
 
@@ -229,11 +232,17 @@ impl<W: Write> Live<W> {
     // --- writing ---
 
     fn say(&mut self, ink: Ink, text: &str) {
-        let time = length(self.now.since(self.started).as_secs_f64());
-        let text = plain(text);
+        const STAMP: usize = 8;
+        let time = stamp(self.now.since(self.started));
+        let room = self.style.width.saturating_sub(STAMP + 1).max(20);
+        let mut lines = String::new();
+        for (i, line) in wrap(&plain(text), room).iter().enumerate() {
+            let time = if i == 0 { time.as_str() } else { "" };
+            let time = self.style.ink(Ink::Faint, &format!("{time:>7}"));
+            lines.push_str(&format!("{time} {}\n", self.style.ink(ink, line)));
+        }
         self.wipe();
-        let line = format!("{} {}\n", self.style.ink(Ink::Faint, &format!("{time:>7}")), self.style.ink(ink, &text));
-        let _ = self.out.write_all(line.as_bytes());
+        let _ = self.out.write_all(lines.as_bytes());
         let _ = self.out.flush();
         self.drawn_at = None;
     }
@@ -263,7 +272,7 @@ impl<W: Write> Live<W> {
         let experiment = self.experiment.as_ref();
         let names = experiment.iter().flat_map(|e| &e.hypotheses);
         for (h, recent) in names.zip(&self.users) {
-            lines.push(self.users_line(&h.name, recent));
+            lines.push(self.users_line(h, recent));
         }
         for i in self.in_force.values() {
             let left = match (i.reverting, i.ends) {
@@ -305,17 +314,17 @@ impl<W: Write> Live<W> {
         Some(baseline + self.plan.as_ref()?.lasts_at_most.get() + verify)
     }
 
-    fn users_line(&self, name: &str, recent: &Recent) -> String {
+    fn users_line(&self, hypothesis: &Hypothesis, recent: &Recent) -> String {
         let (good, all) = recent.counts();
         #[allow(clippy::cast_precision_loss, reason = "samples of one second")]
         let (ink, success) = match (good, all) {
             (_, 0) => (Ink::Faint, "–".to_owned()),
-            (good, all) if good == all => (Ink::Good, "100%".to_owned()),
-            (good, all) => (Ink::Bad, share(good as f64 / all as f64)),
+            (good, all) if good == all && !hypothesis.is_observation() => (Ink::Good, "100%".to_owned()),
+            (good, all) => (if hypothesis.is_observation() { Ink::Faint } else { Ink::Bad }, share(good as f64 / all as f64)),
         };
         let columns = COLUMNS.min(self.style.width / 3);
         let room = self.style.width.saturating_sub(columns + 13).clamp(8, 40);
-        let name = clip(&plain(name), room);
+        let name = clip(&plain(&hypothesis.name), room);
         let chart: String = recent.chart(columns, self.now);
         let (mark, rest) = match ink {
             Ink::Good => ("✓", Ink::Faint),
@@ -377,6 +386,12 @@ impl Recent {
             })
             .collect()
     }
+}
+
+/// A moment of the run, for a column of them: `0.0s`, `12.3s`, `2m03s`.
+fn stamp(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 119.95 { format!("{seconds:.1}s") } else { length(seconds) }
 }
 
 /// Whole seconds: a number that is drawn ten times a second must be readable.

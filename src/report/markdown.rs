@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::advice;
-use super::phrases::{self, sign};
+use super::heading::{self, sign};
+use super::phrases;
 use crate::judge::Record;
 use crate::judge::verdict::{HypothesisVerdict, State, Verdict, slot_words};
 
@@ -11,8 +12,8 @@ use crate::judge::verdict::{HypothesisVerdict, State, Verdict, slot_words};
 #[must_use]
 pub fn markdown(record: &Record, verdict: &Verdict) -> String {
     let mut out = String::new();
-    let state = phrases::headline_state(verdict.headline);
-    let _ = writeln!(out, "## {} {}: {}\n", emblem(state), phrases::capital(verdict.headline.words()), escape(&verdict.title));
+    let head = heading::of_run(record, verdict);
+    let _ = writeln!(out, "## {} {}: {}\n", emblem(head.state), phrases::capital(head.word), escape(&verdict.title));
     let _ = writeln!(out, "{}\n", escape(&verdict.sentence));
     if !verdict.injections.is_empty() {
         let _ = writeln!(out, "| fault | target | in force | taken back |\n|---|---|---|---|");
@@ -28,8 +29,8 @@ pub fn markdown(record: &Record, verdict: &Verdict) -> String {
         }
         out.push('\n');
     }
-    for h in &verdict.hypotheses {
-        hypothesis(&mut out, h);
+    for h in verdict.hypotheses.iter().filter(|_| heading::anything_sampled(verdict)) {
+        hypothesis(&mut out, verdict, h);
     }
     left(&mut out, verdict);
     let remarks = phrases::remarks(record, verdict);
@@ -46,9 +47,9 @@ pub fn markdown(record: &Record, verdict: &Verdict) -> String {
     let started = &record.started;
     let _ = writeln!(
         out,
-        "\n<sub>run {} · seed {} · chaos {} · {} · exit {}</sub>",
+        "\n<sub>run {}{} · chaos {} · {} · exit {}</sub>",
         escape(&started.run),
-        record.seed(),
+        record.plan.as_ref().map_or(String::new(), |p| format!(" · seed {}", p.seed)),
         escape(&started.chaos),
         escape(&started.host.name),
         verdict.exit
@@ -56,14 +57,16 @@ pub fn markdown(record: &Record, verdict: &Verdict) -> String {
     out
 }
 
-fn hypothesis(out: &mut String, h: &HypothesisVerdict) {
-    let _ = writeln!(out, "### {} {}: {}\n", emblem(h.state), escape(&h.name), h.state.word());
+fn hypothesis(out: &mut String, verdict: &Verdict, h: &HypothesisVerdict) {
+    let head = heading::of_hypothesis(verdict, h);
+    let _ = writeln!(out, "### {} {}: {}\n", emblem(head.state), escape(&h.name), head.word);
     let mut facts: Vec<String> = Vec::new();
-    facts.extend(h.during.as_ref().map(|s| format!("while faults acted: {}", phrases::summary(s))));
+    facts.extend(phrases::while_faults_acted(h));
     facts.extend(phrases::outage(h));
     facts.extend(h.clocks.iter().map(|c| phrases::recovery(h, c)));
-    facts.extend(h.truth.as_ref().map(phrases::truth));
-    if h.state == State::Inconclusive {
+    facts.extend(phrases::truth(h));
+    facts.extend(phrases::commonest_failure(h));
+    if head.state == State::Inconclusive && h.state == State::Inconclusive {
         facts.extend(h.why.as_ref().map(|why| format!("inconclusive: {why}")));
     }
     for fact in &facts {

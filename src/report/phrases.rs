@@ -1,32 +1,13 @@
 //! Sentences that several formats share.
 
-use chaos_core::event::AbortedBy;
+use chaos_core::event::StepState;
 use chaos_core::fault::{Grade, Reversibility};
 
-use crate::judge::exit::Headline;
+use super::heading;
 use crate::judge::recovery::Merit;
 use crate::judge::verdict::{ClockVerdict, HypothesisVerdict, InjectionVerdict, Range, State, Summary, Truthfulness, Verdict};
-use crate::judge::wording::{count, length, plural, share};
-use crate::judge::{Record, judge};
-
-/// A sign before a line: meaning survives without colour.
-pub(super) const fn sign(state: State) -> &'static str {
-    match state {
-        State::Upheld => "✓",
-        State::Refuted => "✗",
-        State::Inconclusive => "?",
-        State::Observed => "·",
-    }
-}
-
-/// How good a headline is, as a state.
-pub(super) const fn headline_state(headline: Headline) -> State {
-    match headline {
-        Headline::Upheld => State::Upheld,
-        Headline::Refuted | Headline::Residue | Headline::Defect => State::Refuted,
-        _ => State::Inconclusive,
-    }
-}
+use crate::judge::wording::{at_least, count, length, plural, share};
+use crate::judge::{Record, by_whom, judge};
 
 /// With a capital first letter.
 pub(super) fn capital(text: &str) -> String {
@@ -124,7 +105,7 @@ pub(super) fn recovery(h: &HypothesisVerdict, clock: &ClockVerdict) -> String {
             format!("well only after the fault was taken back: {after}{time} after its effect")
         }
         Merit::NotRecovered => {
-            format!("not recovered when observation ended, after {}", clock.more_than.map(|s| s.to_string()).unwrap_or_default())
+            format!("not recovered when observation ended, after {}", clock.more_than.map(|s| at_least(s.0)).unwrap_or_default())
         }
         Merit::Unknown => "no samples after the effect".into(),
     }
@@ -143,8 +124,19 @@ pub(super) fn outage(h: &HypothesisVerdict) -> Option<String> {
     Some(format!("{requests} failed: {} of all between the first and the last of them", share(o.share)))
 }
 
-/// What health claimed against what users got, in one sentence.
-pub(super) fn truth(t: &Truthfulness) -> String {
+/// Why samples were bad, where an objective was missed: the commonest reason, in one sentence.
+pub(super) fn commonest_failure(h: &HypothesisVerdict) -> Option<String> {
+    let missed = h.lines.iter().any(|l| l.state == State::Refuted);
+    let (reason, times) = h.reasons.first().filter(|_| missed)?;
+    Some(format!("the commonest failure was \"{reason}\" ({})", plural(*times, "time")))
+}
+
+/// What health claimed against what users got, in one sentence; none where no fault was in force.
+pub(super) fn truth(h: &HypothesisVerdict) -> Option<String> {
+    h.truth.as_ref().filter(|_| !h.windows.is_empty()).map(claims)
+}
+
+fn claims(t: &Truthfulness) -> String {
     match (t.known.0 > 0.0, t.false_ready.0 > 0.0, t.false_alarm.0 > 0.0) {
         (false, ..) => "health and users were not sampled together".into(),
         (true, false, false) => "the health check told the truth".into(),
@@ -157,8 +149,17 @@ pub(super) fn truth(t: &Truthfulness) -> String {
     }
 }
 
+/// What was seen while faults acted, in one line; an observation is never good or bad.
+pub(super) fn while_faults_acted(h: &HypothesisVerdict) -> Option<String> {
+    let s = h.during.as_ref()?;
+    Some(match h.state {
+        State::Observed => format!("while faults acted: yes in {} of {}", share(s.success), count(s.samples)),
+        _ => format!("while faults acted: {}", summary(s)),
+    })
+}
+
 /// Some samples in one line.
-pub(super) fn summary(s: &Summary) -> String {
+fn summary(s: &Summary) -> String {
     let beyond = "beyond the timeout".to_owned();
     let p99 = s.p99.map_or(beyond, |p| p.to_string());
     format!("{} of {} good, p99 {p99}", share(s.success), count(s.samples))
@@ -168,11 +169,13 @@ pub(super) fn summary(s: &Summary) -> String {
 pub(super) fn remarks(record: &Record, verdict: &Verdict) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     if let Some((_, _, missed)) = &record.gate {
-        all.extend(missed.iter().cloned());
+        // Hypotheses say it better, with all their samples; and what did not start is the headline.
+        let told = record.not_started().is_some() || verdict.hypotheses.iter().any(heading::baseline_missed);
+        all.extend(missed.iter().filter(|_| !told).cloned());
     }
-    for (_, by, because) in &record.aborted {
-        all.push(format!("Ended early by {}: {because}", aborted_by(*by)));
-    }
+    let early = record.aborted.iter().filter(|(_, _, because)| !verdict.sentence.contains(because.as_str()));
+    all.extend(early.map(|(_, by, because)| format!("Ended early by {}: {because}", by_whom(*by))));
+    all.extend(not_done(record));
     for (at, target, finding) in &record.changes {
         let when = length(record.since(*at).as_secs_f64());
         all.push(format!("At {when}, not by any fault of ours: {}: {finding}", target.label));
@@ -198,18 +201,19 @@ pub(super) fn remarks(record: &Record, verdict: &Verdict) -> Vec<String> {
     all
 }
 
-const fn aborted_by(by: AbortedBy) -> &'static str {
-    match by {
-        AbortedBy::Person => "a person",
-        AbortedBy::Signal => "a signal",
-        AbortedBy::Lever => "the lever",
-        AbortedBy::StopCondition => "a stop condition",
-        AbortedBy::Guard => "the blast radius",
-        AbortedBy::Failure => "a failure",
-        AbortedBy::Executor => "the loss of the executor",
-        AbortedBy::Slept => "a pause of the machine or of the coordinator",
-        AbortedBy::Defect => "a defect of chaos",
+/// Steps that did not end as they should, and how many were left out because of them.
+fn not_done(record: &Record) -> Vec<String> {
+    let failed = record.steps.iter().filter_map(|(_, path, state)| match state {
+        StepState::Failed(why) => Some(format!("{path}: {why}")),
+        _ => None,
+    });
+    let mut all: Vec<String> = failed.collect();
+    match record.steps.iter().filter(|(_, _, state)| matches!(state, StepState::LeftOut(_))).count() {
+        0 => {}
+        1 => all.push("1 step after it was left out".into()),
+        n => all.push(format!("{n} steps after it were left out")),
     }
+    all
 }
 
 /// A verdict as judged then stands for ever; what this version would say otherwise is shown beside it (RULES 34).

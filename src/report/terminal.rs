@@ -6,7 +6,8 @@ use chaos_core::clock::Mono;
 use chaos_core::experiment::Hypothesis;
 
 use super::advice;
-use super::phrases::{self, sign};
+use super::heading::{self, Heading, sign};
+use super::phrases;
 use super::strip;
 use super::style::{Ink, Style, clip, plain, wrap};
 use crate::judge::Record;
@@ -67,9 +68,9 @@ impl Screen<'_> {
     }
 
     fn headline(&mut self) {
-        let state = phrases::headline_state(self.verdict.headline);
-        let word = self.verdict.headline.words().to_uppercase();
-        let painted = self.style.ink(ink(state), &format!("{} {word}", sign(state)));
+        let Heading { word, sign, state } = heading::of_run(self.record, self.verdict);
+        let word = word.to_uppercase();
+        let painted = self.style.ink(ink(state), &format!("{sign} {word}"));
         let room = self.style.width.saturating_sub(word.chars().count() + 4);
         let title = plain(&self.verdict.title);
         let lines = wrap(&title, room.max(20));
@@ -89,7 +90,8 @@ impl Screen<'_> {
         if self.verdict.injections.is_empty() {
             return;
         }
-        self.heading("What was broken");
+        let broken = self.verdict.injections.iter().any(|i| i.effective.is_some());
+        self.heading(if broken { "What was broken" } else { "What was to be broken" });
         for i in &self.verdict.injections {
             let what = format!("{} on {}", i.fault, i.target);
             self.item("↯", Some(Ink::Fault), &what);
@@ -105,7 +107,7 @@ impl Screen<'_> {
     }
 
     fn seen(&mut self) {
-        if self.verdict.hypotheses.is_empty() {
+        if !heading::anything_sampled(self.verdict) {
             return;
         }
         self.heading("What users saw");
@@ -119,16 +121,16 @@ impl Screen<'_> {
     }
 
     fn hypothesis(&mut self, h: &HypothesisVerdict, asked: &Hypothesis, index: usize) {
-        let word = self.style.ink(ink(h.state), h.state.word());
-        let mark = self.style.ink(ink(h.state), sign(h.state));
-        let room = self.style.width.saturating_sub(4 + h.state.word().len() + 1);
+        let Heading { word, sign, state } = heading::of_hypothesis(self.verdict, h);
+        let room = self.style.width.saturating_sub(4 + word.len() + 1);
+        let word = self.style.ink(ink(state), word);
+        let mark = self.style.ink(ink(state), sign);
         let name = clip(&plain(&h.name), room);
         let gap = " ".repeat(room - name.chars().count() + 1);
         let name = self.style.ink(Ink::Strong, &name);
         self.line(&format!("  {mark} {name}{gap}{word}"));
         self.chart(asked, index);
-        if let Some(s) = &h.during {
-            let text = format!("while faults acted: {}", phrases::summary(s));
+        if let Some(text) = phrases::while_faults_acted(h) {
             self.item(" ", None, &text);
         }
         if let Some(text) = phrases::outage(h) {
@@ -142,11 +144,14 @@ impl Screen<'_> {
             };
             self.item(" ", None, &which);
         }
-        if let Some(truth) = &h.truth {
-            self.item(" ", None, &phrases::truth(truth));
+        if let Some(truth) = phrases::truth(h) {
+            self.item(" ", None, &truth);
+        }
+        if let Some(failure) = phrases::commonest_failure(h) {
+            self.item(" ", None, &failure);
         }
         self.objectives(&h.lines);
-        if let (Some(why), State::Inconclusive) = (&h.why, h.state) {
+        if let (Some(why), State::Inconclusive) = (&h.why, state) {
             self.item(" ", None, &format!("inconclusive: {why}"));
         }
     }
@@ -166,6 +171,7 @@ impl Screen<'_> {
             .map(|s| {
                 let bar = strip::bar(*s).to_string();
                 match s.bad {
+                    _ if asked.is_observation() => self.style.ink(Ink::Faint, &bar),
                     0 => self.style.ink(Ink::Faint, &bar),
                     _ => self.style.ink(Ink::Bad, &bar),
                 }
@@ -247,7 +253,8 @@ impl Screen<'_> {
             self.item("→", Some(Ink::Faint), &step);
         }
         let started = &self.record.started;
-        let foot = format!("  run {} · seed {} · {} · exit {}", started.run, self.record.seed(), self.verdict.lasted, self.verdict.exit);
+        let seed = self.record.plan.as_ref().map_or(String::new(), |p| format!(" · seed {}", p.seed));
+        let foot = format!("  run {}{seed} · {} · exit {}", started.run, self.verdict.lasted, self.verdict.exit);
         let foot = self.style.ink(Ink::Faint, &clip(&foot, self.style.width));
         self.line("");
         self.line(&foot);

@@ -1,6 +1,6 @@
 //! Every format of a few runs, as snapshots.
 
-use chaos_core::event::{InjectionState, What};
+use chaos_core::event::{AbortedBy, InjectionState, Phase, What};
 use chaos_core::experiment::Experiment;
 use chaos_core::sample::{Asked, Outcome};
 use serde_json::json;
@@ -41,6 +41,12 @@ fn frozen(until: f64, deep: bool) -> Record {
     staged.record()
 }
 
+/// Well within the time that was asked for, but only because the fault had ended.
+fn rolled_back() -> Record {
+    let experiment = ranking(json!({"recovery": {"within": "20s", "hold": "3s"}}));
+    Staged::frozen(experiment, third_fails(5.0, 15.0)).record()
+}
+
 fn residue() -> Record {
     let mut staged = Staged::frozen(experiment(), well);
     staged.samples(Asked::Health, 0.1, 25.0, |_, _| (2, Outcome::Good));
@@ -48,8 +54,52 @@ fn residue() -> Record {
     staged.record()
 }
 
-fn runs() -> [(&'static str, Record, Verdict); 3] {
-    [("upheld", frozen(7.6, true)), ("refuted", frozen(15.0, false)), ("residue", residue())].map(|(name, record)| {
+/// Every request is answered with 502, and nothing is injected.
+fn not_well() -> Record {
+    let mut staged = Staged::bare(experiment(), |_, _| (3, Outcome::Bad(0)));
+    staged.samples(Asked::Health, 0.1, 6.0, |_, _| (2, Outcome::Good));
+    staged.events.retain(|(at, _, what)| *at < 6.0 && !matches!(what, What::Baseline { .. } | What::Phase(Phase::Method)));
+    staged.say(5.0, What::Baseline { met: false, missed: vec!["ranking answers: success >= 99%: 0% (0 of 250)".into()] });
+    staged.record()
+}
+
+/// A port that the experiment's own system wants is taken.
+fn not_started() -> Record {
+    let mut experiment = experiment();
+    experiment.parameters.insert("gateway".into(), "127.0.0.1:8080".into());
+    experiment.parameters.insert("tag".into(), "it's mine".into());
+    experiment.set.insert("tag".into());
+    let mut staged = Staged::bare(experiment, well);
+    staged.events.clear();
+    staged.say(0.0, What::Phase(Phase::System));
+    let missed = vec!["`serving` was not started: port 8080 is held by python3 (pid 29484)".into()];
+    staged.say(0.4, What::Baseline { met: false, missed });
+    let mut events = staged.events();
+    events.retain(|e| !matches!(e.what, What::Planned(_)));
+    Record::from_events(events).unwrap()
+}
+
+/// A person pressed Ctrl-C while everything was still well.
+fn aborted() -> Record {
+    let mut staged = Staged::bare(experiment(), well);
+    staged.fault("0.0.0", 5.0, 9.0);
+    staged.samples(Asked::Health, 0.1, 10.0, |_, _| (2, Outcome::Good));
+    staged.events.retain(|(at, ..)| *at < 10.0);
+    staged.say(9.0, What::Aborted { by: AbortedBy::Person, because: "Ctrl-C".into() });
+    staged.record()
+}
+
+fn runs() -> [(&'static str, Record, Verdict); 7] {
+    [
+        ("upheld", frozen(7.6, true)),
+        ("upheld_by_rollback", rolled_back()),
+        ("refuted", frozen(15.0, false)),
+        ("residue", residue()),
+        ("not_well", not_well()),
+        ("not_started", not_started()),
+        ("aborted", aborted()),
+    ]
+    .map(|(name, record)| {
         let verdict = judge(&record);
         (name, record, verdict)
     })
@@ -92,7 +142,7 @@ fn markdown_summaries() {
 
 #[test]
 fn json_holds_the_verdict_and_the_facts() {
-    let (_, record, verdict) = runs().into_iter().nth(1).unwrap();
+    let (_, record, verdict) = runs().into_iter().find(|(name, ..)| *name == "refuted").unwrap();
     let text = json(&record, &verdict);
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["exit"], 1);

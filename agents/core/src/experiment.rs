@@ -2,7 +2,7 @@
 //!
 //! Made only by the root package's `experiment` module, which knows YAML and places. Secrets stand here as `$(name)`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ pub struct Experiment {
     /// Parameters as set for this run; secrets as `(secret)`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
+    /// Names of those that were set from outside, by `--set`: whoever repeats the run sets them again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub set: BTreeSet<String>,
     /// What the experiment itself starts, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub system: Vec<SystemProcess>,

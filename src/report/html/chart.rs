@@ -11,7 +11,7 @@ use maud::{Markup, html as page};
 
 use super::super::strip::{self, Slice};
 use crate::judge::Record;
-use crate::judge::verdict::{HypothesisVerdict, Verdict};
+use crate::judge::verdict::{HypothesisVerdict, State, Verdict};
 use crate::judge::wording::length;
 
 /// More samples than this are drawn as a band, not as dots: a page stays small.
@@ -105,14 +105,16 @@ pub(super) fn hypothesis(record: &Record, h: &HypothesisVerdict, index: usize, a
                     span.flag.left[left] style=(format!("left:{:.2}%", if left { from } else { to } / 10.0)) { "well again" }
                 }
             }
-            div.strip { span { "users" } (strip_of(users, &question.question, axis, "failed")) }
+            @let (who, verb) = if h.state == State::Observed { ("seen", "said no") } else { ("users", "failed") };
+            div.strip { span { (who) } (strip_of(users, &question.question, axis, verb)) }
             @if let Some(health) = &question.health {
                 div.strip.claim { span { "health" } (strip_of(&record.answers[index].health, &health.question, axis, "said not well")) }
             }
             (axis.ticks_markup())
             figcaption {
-                span.key.dot-good { "good" }
-                span.key.dot-bad { "bad" }
+                @let (yes, no) = if h.state == State::Observed { ("yes", "no") } else { ("good", "bad") };
+                span.key.dot-good { (yes) }
+                span.key.dot-bad { (no) }
                 @if !h.windows.is_empty() { span.key.shade { "fault in force" } }
                 @if !recoveries.is_empty() { span.key.line { "well again" } }
             }
