@@ -2,6 +2,7 @@
 
 mod words;
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -28,8 +29,16 @@ pub struct Command;
 #[serde(deny_unknown_fields)]
 pub struct CommandSpec {
     /// The command, split into words by quotes. There is no shell; `sh -c '…'` where one is meant. `chaos` as the first
-    /// word is this very program.
+    /// word is this very program. A secret may not stand here: everybody can read command lines.
     pub run: String,
+    /// Added to the environment; the place for secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+}
+
+/// Does a secret stand in this text? By now nothing else does in this form; `$$(` is a literal `$(`.
+fn holds_secret(text: &str) -> bool {
+    text.match_indices("$(").any(|(at, _)| !text[..at].ends_with('$'))
 }
 
 impl Probe for Command {
@@ -58,6 +67,9 @@ impl Probe for Command {
     fn check(&self, spec: &CommandSpec) -> Vec<SpecError> {
         match words::split(&spec.run) {
             Ok(words) if words.is_empty() => vec![SpecError::new("run", "a command needs a program")],
+            Ok(_) if holds_secret(&spec.run) => {
+                vec![SpecError::new("run", "a secret in a command can be read by everybody").hint("give it in `env: {NAME: $(secret)}`")]
+            }
             Ok(_) => Vec::new(),
             Err(e) => vec![SpecError::new("run", e).hint("close the quote, or write it as \\' or \\\"")],
         }
@@ -75,6 +87,7 @@ impl Probe for Command {
         Ok(CommandClient {
             program,
             arguments: words.collect(),
+            env: spec.env,
             folder: asking.folder.clone(),
             stdout: wants("stdout"),
             stderr: wants("stderr"),
@@ -91,6 +104,7 @@ impl Probe for Command {
 pub struct CommandClient {
     program: PathBuf,
     arguments: Vec<String>,
+    env: BTreeMap<String, String>,
     folder: PathBuf,
     stdout: bool,
     stderr: bool,
@@ -127,6 +141,7 @@ impl CommandClient {
         let pipe = |wanted: bool| if wanted { Stdio::piped() } else { Stdio::null() };
         tokio::process::Command::new(&self.program)
             .args(&self.arguments)
+            .envs(&self.env)
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(pipe(self.stdout || self.json))
@@ -172,4 +187,16 @@ async fn read(from: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, String> {
 
 fn text(bytes: &[u8]) -> FieldValue {
     FieldValue::Text(String::from_utf8_lossy(bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_36_a_secret_is_refused_in_a_command_and_taken_in_its_environment() {
+        let spec = |run: &str| CommandSpec { run: run.into(), env: BTreeMap::from([("KEY".into(), "$(key)".into())]) };
+        assert_eq!(Command.check(&spec("curl -H 'X: $(key)' http://127.0.0.1/")).len(), 1);
+        assert_eq!(Command.check(&spec("sh -c 'echo $$(date) $KEY'")), []);
+    }
 }
