@@ -149,7 +149,7 @@ fn rule_06_a_run_that_stands_still_loses_its_lease_and_ends_aborted() {
     eventually("its executor has finished", || run.finished());
     kill(run.coordinator(), Signal::CONT);
     assert_eq!(run.ended(), Some(5), "{}", run.output());
-    assert!(run.output().contains("stood still"), "{}", run.output());
+    assert!(run.output().contains("lease: the coordinator has been"), "{}", run.output());
     run.nothing_is_left();
 }
 
