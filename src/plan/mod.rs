@@ -118,7 +118,7 @@ pub async fn plan(experiment: &Experiment, run: &str, seed: Option<u64>, known: 
         at_once = at_once.max(now.len());
         let harmed: Vec<Harmed> = now.iter().map(|i| Harmed { set: i.set.clone(), target: i.target.clone() }).collect();
         push(&mut refusals, limits::at_once(&experiment.blast_radius, &populations, &harmed));
-        push(&mut refusals, overlap(moment, &claims));
+        push(&mut refusals, overlap(moment, &claims, &injections));
     }
     let everyone: Vec<Harmed> = injections.iter().map(|i| Harmed { set: i.set.clone(), target: i.target.clone() }).collect();
     push(&mut refusals, limits::in_total(&experiment.blast_radius, &everyone));
@@ -403,16 +403,21 @@ fn reach_is_allowed(profile: &Profile, bystanders: u64, names: &[String], experi
     .hint(format!("if that is meant, say `reach: [{}]` under `blast_radius`", profile.reach)))
 }
 
-fn overlap(moment: &schedule::Moment<'_>, claims: &BTreeMap<Asking<'_>, Vec<(String, String)>>) -> Result<(), Refusal> {
+fn overlap(
+    moment: &schedule::Moment<'_>,
+    claims: &BTreeMap<Asking<'_>, Vec<(String, String)>>,
+    injections: &[PlannedInjection],
+) -> Result<(), Refusal> {
     let mut taken = BTreeMap::<&str, (&str, &str)>::new();
     for asking in &moment.in_force {
         for (claim, slot) in claims.get(asking).into_iter().flatten() {
             if let Some((other, step)) = taken.insert(claim, (slot, asking.step))
                 && other != slot
             {
+                let target = injections.iter().find(|i| i.slot == *slot).map_or(claim.as_str(), |i| i.target.label.as_str());
                 return Err(Refusal::new(
                     format!("{}.inject", asking.step),
-                    format!("two faults would hold {claim} at once (the other is {step})"),
+                    format!("two faults would act on {target} at once (the other is {step})"),
                 )
                 .hint("let them run one after the other, or pick different targets"));
             }

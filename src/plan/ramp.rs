@@ -35,7 +35,8 @@ fn between(from: &Value, to: &Value, share: f64) -> Option<Value> {
         return Some(Duration::from(std::time::Duration::from_micros((nanos / 1_000.0).round() as u64)).to_string().into());
     }
     if let (Ok(a), Ok(b)) = (Percent::from_str(from), Percent::from_str(to)) {
-        return Some(format!("{:.4}%", mix(a.ratio() * 100.0, b.ratio() * 100.0)).into());
+        let written = format!("{:.4}%", mix(a.ratio() * 100.0, b.ratio() * 100.0));
+        return Some(Percent::from_str(&written).map_or(written, |p| p.to_string()).into());
     }
     if let (Ok(a), Ok(b)) = (Size::from_str(from), Size::from_str(to)) {
         return Some(Size::from_bytes(mix(a.bytes() as f64, b.bytes() as f64).round() as u64).to_string().into());
@@ -59,7 +60,7 @@ mod tests {
         assert_eq!(step(json!("0ms"), json!("200ms"), 1), json!("50ms"));
         assert_eq!(step(json!("0ms"), json!("200ms"), 4), json!("200ms"));
         assert_eq!(step(json!(0), json!(8), 2), json!(4));
-        assert_eq!(step(json!("0%"), json!("80%"), 1).as_str().and_then(|s| s.parse::<Percent>().ok()), Some(Percent::whole(20)));
+        assert_eq!(step(json!("0%"), json!("80%"), 1), json!("20%"));
         assert_eq!(step(json!("0 B"), json!("4 kB"), 2).as_str().and_then(|s| s.parse::<Size>().ok()), Some(Size::from_bytes(2_000)));
     }
 }

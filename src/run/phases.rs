@@ -24,6 +24,9 @@ use super::stage::Stage;
 use crate::judge::{Folding, StopWatch};
 use crate::plan::{self, Known, Refusal};
 
+/// What an executor says of itself where it would survive everything but its own SIGKILL: nothing to be told.
+const OWN_SESSION: &str = "own session";
+
 /// Everything that a run is made of.
 pub struct Setup<'a> {
     /// What is run.
@@ -78,6 +81,7 @@ pub async fn run(setup: Setup<'_>) -> Result<Done, String> {
     let Setup { experiment, secrets, run, seed, known, probes, run_folder, lever, link, sinks, port_owner, user } = setup;
     let signals = Signals::listen().map_err(|e| format!("install signal handlers: {e}"))?;
     let (stage, requests) = Stage::new(experiment, secrets, run, run_folder, known, port_owner, Recorder::new(sinks));
+    let survives = link.survives().to_owned();
     let mut pump = Pump::new(&stage, link, requests, signals, lever);
     stage.say(What::Started(Box::new(Started {
         record: RECORD_VERSION,
@@ -89,6 +93,9 @@ pub async fn run(setup: Setup<'_>) -> Result<Done, String> {
         wall: Wall::now(),
         user,
     })));
+    if survives != OWN_SESSION {
+        stage.say(What::Note(format!("the executor: {survives}")));
+    }
     let mut prober = None;
     let ended = up_to_the_method(&stage, &mut pump, &mut prober, seed, &probes).await;
     pump.unwatch();
