@@ -106,8 +106,7 @@ fn recover(run: &str, global: &Global, console: Console, worlds: &Worlds) -> Res
     let _ = rustix::process::setsid();
     let recovery = recovery_in(super::state(global)?, worlds, Patience::default())?;
     let runs = [run.to_owned()];
-    let report =
-        super::runtime()?.block_on(recovery.recover(Some(&runs))).map_err(|e| Failure::usage(format!("read the journals: {e}")))?;
+    let report = super::wait_for(recovery.recover(Some(&runs)))?.map_err(|e| Failure::usage(format!("read the journals: {e}")))?;
     console.data(format_args!("{}\n", serde_json::to_value(&report).unwrap_or_default()));
     Ok(ExitCode::from(if report.has_residue() { 7 } else { 0 }))
 }

@@ -18,6 +18,7 @@ mod sweep;
 mod validate;
 mod worlds;
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -135,6 +136,17 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::usage(format!("start waiting for events: {e}")).exit(70))
+}
+
+/// Waits for one thing on this thread, and leaves behind whatever hangs in the kernel: it must not keep the command.
+///
+/// # Errors
+/// As [`runtime`].
+fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 /// The program. Never panics on what a user gives; a defect of ours ends with exit 70.

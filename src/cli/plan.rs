@@ -9,7 +9,7 @@ use chaos_core::target::Target;
 use super::load::{self, Source};
 use super::validate::Format;
 use super::worlds::Worlds;
-use super::{Console, Failure, Global, runtime};
+use super::{Console, Failure, Global};
 use crate::experiment::{self, Loaded};
 use crate::plan::{self, Refusal};
 use crate::report;
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
     let loaded = load::load(&args.source, "plan", console, worlds)?;
     let protected = |target: &Target| worlds.protected(target);
     let known = worlds.known(&protected);
-    let planned = runtime()?.block_on(plan::plan(&loaded.experiment, "plan", args.seed, &known));
+    let planned = super::wait_for(plan::plan(&loaded.experiment, "plan", args.seed, &known))?;
     match planned {
         Ok(approved) => {
             match args.format {

@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
         return Ok(ExitCode::SUCCESS);
     }
     let runs = (!args.runs.is_empty()).then_some(args.runs.as_slice());
-    let mut report = super::runtime()?.block_on(recovery.recover(runs)).map_err(cannot_read)?;
+    let mut report = super::wait_for(recovery.recover(runs))?.map_err(cannot_read)?;
     if args.expired {
         report.runs.retain(|run| !matches!(run.outcome, RunOutcome::Live | RunOutcome::Foreign(_)));
     }
@@ -109,8 +109,7 @@ fn expired(state: &StateDir, worlds: &Worlds, console: Console) -> Result<(), Fa
     }
     let state = StateDir::open(state.path()).map_err(|e| Failure::usage(e.to_string()).hint(e.hint))?;
     let recovery = recovery_in(state, worlds, patience(BEFORE_A_COMMAND))?;
-    let report = super::runtime()?
-        .block_on(recovery.recover(None))
+    let report = super::wait_for(recovery.recover(None))?
         .map_err(|e| Failure::usage(format!("read the journals in {}: {e}", recovery.state.path().display())))?;
     for run in report.runs.iter().filter(|run| !matches!(run.outcome, RunOutcome::Live | RunOutcome::Foreign(_))) {
         let what = if run.outcome == RunOutcome::Clean { "recovered" } else { "not recovered" };

@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
     let folder = state.make_run_folder(&run_id).map_err(|e| Failure::usage(e.to_string()).hint(e.hint))?;
     let runtime = runtime()?;
     let done = runtime.block_on(execute(args, &loaded, &run_id, &folder, lever, &state, console, worlds))?;
-    drop(runtime);
+    runtime.shutdown_background();
     finish(args, done, &loaded, &folder, console)
 }
 

@@ -44,10 +44,9 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
         return Ok(ExitCode::from(7));
     }
     let recovery = recovery_in(state, worlds, Patience::default())?;
-    let runtime = super::runtime()?;
     let mut left = found.iter().any(|f| f.stamps.is_empty());
-    for (kind, undo) in found.iter().flat_map(|f| &f.stamps) {
-        match runtime.block_on(recovery.follow_stamp(kind, undo)) {
+    for (run, (kind, undo)) in found.iter().flat_map(|f| f.stamps.iter().map(move |stamp| (&f.run, stamp))) {
+        match super::wait_for(recovery.follow_stamp(run, kind, undo))? {
             Ok(reverted) => console.data(format_args!("{kind}: taken back; {}\n", reverted.notes.join("; "))),
             Err(e) => {
                 left = true;

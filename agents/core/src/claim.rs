@@ -3,6 +3,8 @@
 //! One file a claim in one place for the whole host, whatever state directory a run uses, held by a lock for as long as
 //! the injection lives. Hard within one user and for root; between users it is advice, because each may remove their own.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -145,6 +147,21 @@ impl Claims {
         Err(system("its file is removed again and again".into()))
     }
 
+    /// Every run that holds a claim at this moment, whichever state directory it uses.
+    #[must_use]
+    pub fn runs(&self) -> BTreeSet<String> {
+        let held = |name: &OsStr| {
+            let file = File::from(
+                openat(&self.folder, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).ok()?,
+            );
+            let free = flock(&file, FlockOperation::NonBlockingLockShared).is_ok();
+            let run = said_by(&file)?.0;
+            (!free).then_some(run)
+        };
+        let names = std::fs::read_dir(&self.path).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.file_name()));
+        names.filter_map(|name| held(&name)).collect()
+    }
+
     fn open(&self, file: &str) -> io::Result<File> {
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = |flags| openat(&self.folder, file, flags, Mode::from_raw_mode(0o644)).map(File::from);
@@ -192,12 +209,17 @@ fn write_holder(mut held: &File, holder: &InjectionId) {
 }
 
 fn said_in(held: &File) -> String {
-    let mut text = String::new();
-    let _ = held.take(256).read_to_string(&mut text);
-    match text.trim().split_once('/') {
+    match said_by(held) {
         Some((run, slot)) => format!("injection {slot} of run {run}"),
         None => "another run".into(),
     }
+}
+
+/// The run and the slot that a claim names.
+fn said_by(held: &File) -> Option<(String, String)> {
+    let mut text = String::new();
+    held.take(256).read_to_string(&mut text).ok()?;
+    text.trim().split_once('/').map(|(run, slot)| (run.to_owned(), slot.to_owned()))
 }
 
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
@@ -224,6 +246,17 @@ mod tests {
         drop(held);
         claims.take("pid:12@34", &id("2.0.0")).unwrap();
         assert_eq!(std::fs::read_dir(folder.path().join("claims")).unwrap().count(), 0, "nothing is left");
+    }
+
+    #[test]
+    fn runs_that_hold_claims_are_known_and_dead_ones_are_none_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let claims = Claims::at(folder.path()).unwrap();
+        std::fs::write(folder.path().join(file_name("a")), "r0/1.0.0\n").unwrap();
+        let held = claims.take("b", &id("1.0.0")).unwrap();
+        assert_eq!(claims.runs().into_iter().collect::<Vec<_>>(), ["r1"]);
+        drop(held);
+        assert!(claims.runs().is_empty());
     }
 
     #[test]

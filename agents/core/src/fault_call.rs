@@ -1,5 +1,6 @@
 //! Calling a fault: each call on a thread of its own, so that one which blocks holds up nobody else.
 
+use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use crate::target::Target;
 pub(crate) struct FaultCall {
     table: Arc<Table>,
     kind: Arc<str>,
+    /// Locks that must not be released before the last call has really ended, whoever still waits for it.
+    _held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What came of staging, and the permission, to be moved into inject next.
@@ -41,7 +44,13 @@ impl FaultCall {
                 FaultError::new(format!("this chaos knows no fault {kind}")).hint("was it planned by another version? see `chaos faults`")
             );
         }
-        Ok(Self { table: Arc::clone(table), kind: kind.into() })
+        Ok(Self { table: Arc::clone(table), kind: kind.into(), _held: None })
+    }
+
+    /// The same, holding on to these locks until its last call has ended: one that was given up goes on all the same, and
+    /// nobody else may begin beside it.
+    pub(crate) fn holding(self, locks: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { _held: Some(locks), ..self }
     }
 
     pub(crate) fn kind(&self) -> &str {

@@ -13,7 +13,7 @@ use crate::fault_call::{Call, FaultCall};
 /// How long taking back is tried.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// After it, what is still there is residue.
+    /// After it, what is still there is residue; never before the fault's own revert budget.
     pub give_up: Duration,
     /// Between the first two attempts; doubled each time.
     pub first_pause: Duration,
@@ -55,7 +55,8 @@ impl TakeBack {
     /// # Errors
     /// The last failure, once the patience is at its end.
     pub(crate) async fn until_gone(&self, mut failed: impl FnMut(&FaultError)) -> Result<Reverted, FaultError> {
-        let give_up = Boot::now().plus(self.patience.give_up);
+        // Given up before its time, a revert would never come to its end.
+        let give_up = Boot::now().plus(self.patience.give_up.max(self.fault.fault()?.profile().revert_budget));
         let mut pause = self.patience.first_pause;
         loop {
             let e = match self.attempt(give_up, &mut failed).await {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chaos_core::claim::Claims;
 use chaos_core::clock::Boot;
-use chaos_core::fault::{Class, Persistence, Reversibility};
+use chaos_core::fault::{Class, InjectionId, Persistence, Reversibility};
 use chaos_core::journal::{DAMAGE, Intent, Journal, JournalError, Record, Writer};
 use chaos_core::recover::{ForgetError, InjectionOutcome, Recovery, RunOutcome, Standing, forget, residue, survey};
 use chaos_core::state_dir::StateDir;
@@ -215,6 +215,61 @@ async fn undo_prints_itself_for_a_person_and_nothing_is_done() {
     assert_eq!(lines[0], "# run r1");
     assert_eq!(lines.iter().filter(|l| l.starts_with("rm -f ")).count(), 2, "{lines:?}");
     assert!(place.effect("a").exists());
+}
+
+/// A dead run with one effect in force, whose revert misbehaves as told.
+fn dead_run_of_one(place: &Place, run: &str, effect: &str, change: impl FnOnce(&mut serde_json::Value)) {
+    let mut journal = Journal::create(&place.state(), &Writer::here(run, "0.1.0", Duration::from_secs(10).into())).unwrap();
+    let (_cancel, cancelled) = watch::channel(false);
+    let mut intent = place.intent("1.0.0", effect, Persistence::Durable);
+    change(&mut intent.undo["spec"]);
+    journal.intend(intent, cancelled).unwrap();
+    std::fs::write(place.effect(effect), "harm").unwrap();
+}
+
+#[tokio::test]
+async fn rule_02_a_revert_that_was_given_up_keeps_its_journal_until_it_really_ends() {
+    let place = Place::new();
+    dead_run_of_one(&place, "r1", "a", |spec| spec["revert_ms"] = json!(3_000));
+    assert_eq!(place.recover().await.outcome, RunOutcome::Residue);
+    assert_eq!(place.recover().await.outcome, RunOutcome::Live, "a second revert beside the first could undo what it does");
+    while place.effect("a").exists() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn rule_11_a_run_that_is_stuck_keeps_no_other_run_in_force() {
+    let place = Place::new();
+    dead_run_of_one(&place, "r1", "a", |spec| spec["revert_fails"] = json!(1_000_000));
+    dead_run_of_one(&place, "r2", "b", |_| {});
+    let mut recovery = place.recovery();
+    recovery.patience.give_up = Duration::from_secs(60);
+    let gone = async {
+        while place.effect("b").exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        report = recovery.recover(None) => panic!("the second waited for the first: {report:?}"),
+        () = gone => {}
+    }
+}
+
+#[tokio::test]
+async fn rule_13_an_undo_beside_its_effect_is_followed_in_its_own_time_unless_its_run_lives() {
+    let place = Place::new();
+    let recovery = place.recovery();
+    let undo = json!({"spec": Spec { path: place.effect("a"), revert_ms: 50, ..Spec::default() }});
+    std::fs::write(place.effect("a"), "harm").unwrap();
+    let id = InjectionId { run: "r1".into(), slot: "1.0.0".into() };
+    let elsewhere = recovery.claims.take("file:a", &id).unwrap();
+    let refused = recovery.follow_stamp("r1", FILE, &undo).await.unwrap_err();
+    assert!(refused.message.contains("run r1 lives"), "{refused}");
+    assert!(place.effect("a").exists());
+    drop(elsewhere);
+    recovery.follow_stamp("r1", FILE, &undo).await.unwrap();
+    assert!(!place.effect("a").exists());
 }
 
 #[tokio::test]

@@ -7,12 +7,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
+use super::watch::END_WITHIN;
+use crate::lines::Lines;
 use crate::recover::RecoveryReport;
 use crate::wire::Begin;
+
+/// A recovering executor gives up before.
+const REPORTS_WITHIN: Duration = Duration::from_secs(660);
 
 /// How an executor is started: this very program, as `executor --state-dir DIR`, with the socket as standard input.
 #[derive(Debug, Clone)]
@@ -49,19 +56,24 @@ impl Program {
         Ok((UnixStream::from(ours), child))
     }
 
-    /// Runs a recovering executor for this run, to its end.
+    /// Runs a recovering executor for this run, until it has reported: one that hangs in the kernel may never end.
     pub(super) async fn recover(&self) -> io::Result<RecoveryReport> {
-        let output = self
-            .command()
-            .arg("--recover")
-            .arg(&self.run)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::from(open_log(&self.log)?))
-            .output()
-            .await?;
-        serde_json::from_slice(&output.stdout)
-            .map_err(|e| io::Error::other(format!("a recovering executor ended with {} and no report: {e}", output.status)))
+        let mut command = self.command();
+        let command = command.arg("--recover").arg(&self.run).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::from(open_log(&self.log)?)).spawn()?;
+        let report = child.stdout.take().ok_or_else(|| io::Error::other("a recovering executor has no stdout"))?;
+        match timeout(REPORTS_WITHIN, Lines::new(report).next()).await {
+            Ok(Ok(Some(report))) => Ok(report),
+            Ok(Ok(None)) => {
+                let how = timeout(END_WITHIN, child.wait()).await.map_or("its stdout".into(), |status| match status {
+                    Ok(status) => status.to_string(),
+                    Err(e) => e.to_string(),
+                });
+                Err(io::Error::other(format!("a recovering executor ended with {how} and no report")))
+            }
+            Ok(Err(e)) => Err(io::Error::other(format!("a recovering executor's report cannot be read: {e}"))),
+            Err(_) => Err(io::Error::other(format!("a recovering executor has not reported for {} s", REPORTS_WITHIN.as_secs()))),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::wire::{Reply, Request};
 const RECOVERY_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(2)];
 
 /// An executor that closed its socket ends within this, or is ended.
-const END_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// The process at the other end.
 pub(super) enum Executor {

@@ -13,7 +13,9 @@ mod report;
 mod run;
 mod survey;
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -23,7 +25,7 @@ pub use report::{InjectionOutcome, RecoveredInjection, RecoveredRun, RecoveryRep
 pub use survey::{Found, Standing, residue, survey};
 
 use crate::claim::Claims;
-use crate::fault::{FaultError, Reverted, UndoJson};
+use crate::fault::{FaultError, InjectionId, Reverted, UndoJson};
 use crate::fault_call::FaultCall;
 use crate::state_dir::StateDir;
 use crate::table::Table;
@@ -45,6 +47,21 @@ pub struct Recovery {
     pub chaos: String,
 }
 
+/// Waits for all of them, beside one another.
+async fn all<T>(wanted: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut under_way: Vec<_> = wanted.map(|one| (Box::pin(one), None)).collect();
+    poll_fn(|context| {
+        for (one, done) in under_way.iter_mut().filter(|(_, done)| done.is_none()) {
+            if let Poll::Ready(result) = one.as_mut().poll(context) {
+                *done = Some(result);
+            }
+        }
+        if under_way.iter().all(|(_, done)| done.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    under_way.into_iter().filter_map(|(_, done)| done).collect()
+}
+
 impl Recovery {
     /// Recovers these runs, or everything that is residue here.
     ///
@@ -57,21 +74,23 @@ impl Recovery {
             None => unfinished,
             Some(runs) => runs.to_vec(),
         };
-        let mut report = RecoveryReport::default();
-        for run in wanted {
-            report.runs.push(run::recover(self, &run).await);
-        }
-        Ok(report)
+        // Beside one another: one that is stuck keeps no other in force.
+        Ok(RecoveryReport { runs: all(wanted.iter().map(|run| run::recover(self, run))).await })
     }
 
     /// Follows one undo that was found beside its effect, without a journal. Whoever calls has shown it to a person.
     ///
     /// # Errors
-    /// What is still there.
-    pub async fn follow_stamp(&self, kind: &str, undo: &UndoJson) -> Result<Reverted, FaultError> {
-        let fault = FaultCall::new(&self.table, kind)?;
+    /// That its run lives, wherever its journal lies; or what is still there.
+    pub async fn follow_stamp(&self, run: &str, kind: &str, undo: &UndoJson) -> Result<Reverted, FaultError> {
+        if self.claims.runs().contains(run) {
+            return Err(FaultError::new(format!("run {run} lives, or is being recovered: it has claims on this host")));
+        }
+        let id = InjectionId { run: run.to_owned(), slot: "sweep".into() };
+        let claim = self.claims.take(&format!("undo:{undo}"), &id).map_err(|e| FaultError::new(e.to_string()))?;
+        let fault = FaultCall::new(&self.table, kind)?.holding(Arc::new(claim));
         let reversibility = fault.fault()?.profile().reversibility;
-        let patience = Patience { give_up: Duration::ZERO, ..self.patience };
+        let patience = Patience { give_up: self.patience.attempt, ..self.patience };
         let permits = Arc::new(Semaphore::new(1));
         let task = TakeBack { fault, undo: undo.clone(), reversibility, patience, permits };
         task.until_gone(|_| {}).await

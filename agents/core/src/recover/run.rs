@@ -15,7 +15,7 @@ use crate::event::InjectionState;
 use crate::executor::Reporter;
 use crate::fault::{Class, FaultError, InjectionId, Persistence, Reverted};
 use crate::fault_call::FaultCall;
-use crate::journal::{Adopted, Contents, Intent, Journal, JournalError, Record, Writer};
+use crate::journal::{Adopted, Contents, Entry, Intent, Journal, JournalError, Record, Writer};
 use crate::literal::Duration;
 use crate::table::Table;
 use crate::take_back::{AT_ONCE, Patience, TakeBack};
@@ -53,7 +53,8 @@ pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
     report.damage = contents.open_damage().to_vec();
     report.over = contents.reverted();
     let journal = Arc::new(Mutex::new(journal));
-    report.injections = take_everything_back(recovery, run, &journal, &contents, before_reboot).await;
+    let done = take_everything_back(recovery, run, &journal, &contents, before_reboot).await;
+    report.injections = with_the_rest(done, &contents);
     let left = report.injections.iter().any(|i| matches!(i.outcome, InjectionOutcome::Residue(_)));
     report.outcome = if left || !report.damage.is_empty() {
         RunOutcome::Residue
@@ -64,6 +65,18 @@ pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
         }
     };
     report
+}
+
+/// What was open and came to nothing is left: no defect of ours may make a run clean.
+fn with_the_rest(mut done: Vec<RecoveredInjection>, contents: &Contents) -> Vec<RecoveredInjection> {
+    for Entry { intent, .. } in contents.open_entries() {
+        if !done.iter().any(|d| d.slot == intent.slot) {
+            let outcome = InjectionOutcome::Residue("a defect of ours kept it from being taken back".into());
+            let (slot, fault, target) = (intent.slot.clone(), intent.fault.clone(), intent.target.clone());
+            done.push(RecoveredInjection { slot, fault, target, outcome });
+        }
+    }
+    done
 }
 
 /// Somebody else has finished it.
@@ -152,8 +165,8 @@ impl One {
         self.reporter.injection(&intent.slot, InjectionState::RevertAsked { because: "recovery".into() });
         match self.until_gone(intent).await {
             Ok(mut reverted) => {
-                let written = lock(&self.journal).reverted(&intent.slot, &reverted.notes);
-                if let Err(e) = written {
+                let (slot, notes) = (intent.slot.clone(), reverted.notes.clone());
+                if let Err(e) = self.journal(move |journal| journal.reverted(&slot, &notes)).await {
                     reverted.notes.push(format!("not journaled, so recovery will look at it once more: {e}"));
                 }
                 self.reporter.injection(&intent.slot, InjectionState::Reverted { notes: reverted.notes.clone() });
@@ -161,11 +174,18 @@ impl One {
             }
             Err(e) => {
                 let record = Record::Residue { slot: intent.slot.clone(), finding: e.message.clone() };
-                let _ = lock(&self.journal).note(&record);
+                let _ = self.journal(move |journal| journal.note(&record)).await;
                 self.reporter.injection(&intent.slot, InjectionState::Residue(e.clone()));
                 InjectionOutcome::Residue(e.message)
             }
         }
+    }
+
+    /// Writes on a thread: a disk that hangs must not keep anything else in force.
+    async fn journal(&self, write: impl FnOnce(&mut Journal) -> Result<(), JournalError> + Send + 'static) -> Result<(), String> {
+        let journal = Arc::clone(&self.journal);
+        let written = tokio::task::spawn_blocking(move || write(&mut lock(&journal)).map_err(|e| e.to_string())).await;
+        written.unwrap_or_else(|e| Err(e.to_string()))
     }
 
     async fn until_gone(&self, intent: &Intent) -> Result<Reverted, FaultError> {
@@ -173,9 +193,9 @@ impl One {
             return Ok(Reverted::note("gone with the reboot"));
         }
         let fault = FaultCall::new(&self.table, &intent.fault)?;
-        let _claims = self.claim(intent).await?;
+        let claims = self.claim(intent).await?;
         let task = TakeBack {
-            fault,
+            fault: fault.holding(Arc::new((Arc::clone(&self.journal), claims))),
             undo: intent.undo.clone(),
             reversibility: intent.reversibility,
             patience: self.patience,
@@ -196,5 +216,37 @@ impl One {
                 Err(_) => tokio::time::sleep(self.patience.first_pause).await,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Reversibility;
+    use crate::journal::Status;
+
+    #[test]
+    fn rule_02_what_a_defect_kept_from_being_taken_back_is_left() {
+        let intent = |slot: &str| Intent {
+            slot: slot.into(),
+            fault: "f".into(),
+            target: "t".into(),
+            undo: serde_json::Value::Null,
+            claims: vec![],
+            class: Class::File,
+            persistence: Persistence::UntilReboot,
+            reversibility: Reversibility::Exact,
+            deadline: Boot(0),
+            at: Boot(0),
+        };
+        let entry = |slot, status| Entry { intent: intent(slot), status, finding: None };
+        let entries = vec![entry("1", Status::Injected), entry("2", Status::Injected), entry("3", Status::Reverted)];
+        let contents = Contents { entries, ..Contents::default() };
+        let reverted = InjectionOutcome::Reverted(vec![]);
+        let done = vec![RecoveredInjection { slot: "1".into(), fault: "f".into(), target: "t".into(), outcome: reverted.clone() }];
+        let all = with_the_rest(done, &contents);
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].outcome, reverted);
+        assert!(matches!(&all[1], RecoveredInjection { slot, outcome: InjectionOutcome::Residue(_), .. } if slot == "2"));
     }
 }

@@ -84,6 +84,7 @@ fn recover(state: StateDir, run: &str) -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let report = runtime.block_on(recovery.recover(Some(&[run.to_owned()]))).expect("journals");
+    runtime.shutdown_background();
     println!("{}", serde_json::to_string(&report).expect("a report"));
     ExitCode::from(if report.has_residue() { 7 } else { 0 })
 }
