@@ -41,20 +41,23 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Heading of what every subcommand takes.
+const EVERYWHERE: &str = "Everywhere";
+
 /// What all subcommands share.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Global {
     /// Where journals and records are kept [default: /var/lib/chaos for root, else ~/.local/state/chaos]
-    #[arg(long, global = true, value_name = "DIR", env = "CHAOS_STATE_DIR")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR", env = "CHAOS_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
     /// When to colour what is printed
-    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
     /// Say more on stderr; twice: much more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// How log lines are written
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
 

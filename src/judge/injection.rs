@@ -227,7 +227,8 @@ impl Injection {
             Met::Count(n) => Some(sum.unwrap_or(0).max(*n)),
             _ => sum,
         });
-        self.idle = !met.is_empty() && met.iter().all(|m| matches!(m, Met::Idle | Met::Count(0)));
+        // The look that proves the effect comes too early to say that nothing meets it.
+        self.idle = met.len() > 1 && met.iter().all(|m| matches!(m, Met::Idle | Met::Count(0)));
     }
 
     /// The share of the time from its effect to the asking of its revert in which it was in place; none: it never was.

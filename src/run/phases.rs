@@ -192,13 +192,14 @@ async fn start_process(stage: &Stage<'_>, process: &SystemProcess, probes: &Arc<
     let slot = format!("system.{name}");
     let died = || {
         stage.watched.until(|s| match s.system(name) {
-            Some(SystemState::Died { how }) => Some(how.clone()),
+            Some(SystemState::Died { how }) if process.restart_after.is_none() => Some(how.clone()),
             _ => s.slot(&slot).failed.map(|e| e.message),
         })
     };
+    // Whatever is said of it was said after its start; it may have died since.
     let started = stage.watched.until(|s| match s.system(name) {
-        Some(SystemState::Started { .. } | SystemState::Ready | SystemState::Restarted { .. }) => Some(Ok(())),
-        _ => s.slot(&slot).failed.map(|e| Err(e.message)),
+        Some(_) => Some(Ok(())),
+        None => s.slot(&slot).failed.map(|e| Err(e.message)),
     });
     started.await.map_err(|e| format!("`{name}` could not be started: {e}"))?;
     if let Some(ready) = &process.ready {
@@ -225,8 +226,8 @@ fn port_of(question: &Question) -> Option<u16> {
 
 /// The last line that a process wrote, because that is what a person looks for first.
 fn end_of_log(stage: &Stage<'_>, process: &SystemProcess) -> String {
-    let log = process.log.clone().unwrap_or_else(|| stage.run_folder.join(format!("{}.log", process.name)));
-    let text = std::fs::read_to_string(&log).unwrap_or_default();
+    let text = std::fs::read(process.log_path(stage.run_folder)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     text.lines().rev().find(|l| !l.trim().is_empty()).map_or_else(String::new, |line| format!("; its log ends with: {line}"))
 }
 
@@ -350,6 +351,8 @@ fn longest_recovery(experiment: &Experiment) -> Duration {
 async fn teardown(stage: &Stage<'_>, pump: &mut Pump<'_>, prober: Option<Prober>) {
     if let Some(prober) = prober {
         prober.stop();
+        pump.while_in_flight().await;
+        drop(prober);
         pump.until_dry().await;
     }
     if !stage.experiment.system.is_empty() {

@@ -152,7 +152,15 @@ impl<'a> Pump<'a> {
         self.stage.say(What::Aborted { by: interrupt.by, because: interrupt.because });
     }
 
-    /// Listens until the prober, told to stop, has handed over its last sample.
+    /// Listens until the prober, told to stop, has its last answer. After a stop nobody waits for that.
+    pub async fn while_in_flight(&mut self) {
+        while self.samples.is_some() && !self.interrupted {
+            let interrupt = self.one().await;
+            self.late(interrupt);
+        }
+    }
+
+    /// Listens until everything that the prober left is taken in.
     pub async fn until_dry(&mut self) {
         while self.samples.is_some() {
             let interrupt = self.one().await;
@@ -237,7 +245,7 @@ impl<'a> Pump<'a> {
                 None
             }
             Heard::Stop(by, what) => {
-                if self.interrupted && by == AbortedBy::Person {
+                if self.interrupted {
                     self.hurry = true;
                     self.stage.say(What::Note("hurrying: everything is still taken back, but recovery is not watched".into()));
                 }

@@ -1,5 +1,5 @@
 //! What a person or the system says to a run: Ctrl-C once stops and takes everything back, twice hurries; the others
-//! stop likewise. None of them ever skips a revert.
+//! do likewise. None of them ever skips a revert.
 
 use chaos_core::event::AbortedBy;
 use tokio::signal::unix::{Signal, SignalKind, signal};

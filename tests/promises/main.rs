@@ -8,9 +8,12 @@ mod harness;
 
 mod bad_input;
 mod crash;
+mod reports;
 mod run;
 mod scaffold;
 mod scenes;
+mod stop;
+mod truth;
 
 use std::path::Path;
 

@@ -275,12 +275,17 @@ impl Drop for Family {
 }
 
 /// A control group of the test's own.
-struct Group {
+pub(crate) struct Group {
     folder: PathBuf,
 }
 
 impl Group {
-    fn new(controller: &str) -> Option<Self> {
+    /// In it from now on.
+    pub(crate) fn take(&self, pid: i32) {
+        fs::write(self.folder.join("cgroup.procs"), pid.to_string()).expect("a process of ours");
+    }
+
+    pub(crate) fn new(controller: &str) -> Option<Self> {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let root =

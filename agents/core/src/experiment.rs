@@ -3,7 +3,7 @@
 //! Made only by the root package's `experiment` module, which knows YAML and places. Secrets stand here as `$(name)`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -85,6 +85,16 @@ pub struct SystemProcess {
     pub restart_after: Option<Duration>,
     /// Between SIGTERM and SIGKILL.
     pub stop_grace: Duration,
+}
+
+impl SystemProcess {
+    /// Where its output lies, for a run with this folder.
+    #[must_use]
+    pub fn log_path(&self, run_folder: &Path) -> PathBuf {
+        let fit = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
+        let own = || run_folder.join(format!("{}.log", self.name.chars().map(fit).collect::<String>()));
+        self.folder.join(self.log.clone().unwrap_or_else(own))
+    }
 }
 
 /// When a process of `system:` counts as up.

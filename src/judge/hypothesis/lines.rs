@@ -73,8 +73,9 @@ impl Bench<'_> {
         #[allow(clippy::cast_precision_loss, reason = "counts of samples")]
         let cadence = watched / needed.max(1) as f64;
         format!(
-            "{} are too few to speak of it ({} are needed): ask every {}, or hold the fault longer",
+            "{} {} too few to speak of it ({} are needed): ask every {}, or hold the fault longer",
             wording::plural(count, "sample"),
+            if count == 1 { "is" } else { "are" },
             wording::count(needed),
             tidy(cadence),
         )

@@ -104,8 +104,8 @@ fn rule_24_a_target_that_exits_between_plan_and_inject() {
     let stage = Stage::new();
     let (server, mut victim) = (Server::well(), Victim::new(&stage));
     let (gate, opener) = gate();
-    let run = stage.start_run(&gated(&server, &gate, &victim));
-    until("the method begins", || stage.record().contains("\"phase\":\"method\""));
+    let mut run = stage.start_run(&gated(&server, &gate, &victim));
+    run.until("the method begins", || stage.record().contains("\"phase\":\"method\""));
     victim.kill();
     open(&opener);
     run.wait().expect(5).says("not injected");

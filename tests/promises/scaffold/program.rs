@@ -68,6 +68,16 @@ impl Program {
         std::fs::read_to_string(&self.out).unwrap_or_default() + &std::fs::read_to_string(&self.err).unwrap_or_default()
     }
 
+    /// Waits until it is so, while this runs.
+    #[track_caller]
+    pub(crate) fn until(&mut self, what: &str, mut is_so: impl FnMut() -> bool) {
+        super::until(what, || {
+            let so = is_so();
+            assert!(so || self.is_running(), "it ended before this: {what}\n{}", self.said());
+            so
+        });
+    }
+
     #[track_caller]
     pub(crate) fn wait(mut self) -> Outcome {
         let began = Instant::now();

@@ -14,7 +14,7 @@ use super::{Composition, Executor};
 use crate::boot_timer;
 use crate::claim::{Claim, Claims};
 use crate::clock::Boot;
-use crate::event::InjectionState;
+use crate::event::{InjectionState, What};
 use crate::failpoint;
 use crate::fault::{Armed, FaultError, InPlace, InjectionId, Persistence, Prepared, Presence, Profile, Reversibility, Reverted, UndoJson};
 use crate::fault_call::{Call, FaultCall, Staged};
@@ -27,6 +27,8 @@ use crate::target::Target;
 
 /// How often an effect in force is inspected.
 const INSPECT_EVERY: Duration = Duration::from_secs(1);
+/// No effect is inspected more often.
+const SHORTEST_INSPECTION: Duration = Duration::from_millis(50);
 
 /// What all injections of a run share.
 pub(super) struct Shared {
@@ -341,10 +343,12 @@ impl Injection {
         }
     }
 
-    /// Holds it, inspecting once a second, until there is a reason to take it back.
+    /// Holds it, inspecting at least once a second, until there is a reason to take it back.
     async fn hold(&mut self, standing: &Standing, effect: Boot, mut in_place: bool) -> String {
         let held_until = self.order.hold.map_or(Boot(u64::MAX), |hold| effect.plus(hold));
-        let mut every = interval_at(Instant::now() + INSPECT_EVERY, INSPECT_EVERY);
+        // What is held shortly is looked at half-way, so that it is seen whether anything met it.
+        let period = self.order.hold.map_or(INSPECT_EVERY, |hold| (hold / 2).clamp(SHORTEST_INSPECTION, INSPECT_EVERY));
+        let mut every = interval_at(Instant::now() + period, period);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looking: Option<Call<Result<Presence, FaultError>>> = None;
         loop {
@@ -369,7 +373,10 @@ impl Injection {
                         if in_place && gone {
                             // Somebody else's change wins: it is never applied again.
                             let finding = presence.finding.unwrap_or_else(|| "inspection finds nothing".into());
-                            return format!("somebody else ended it: {finding}");
+                            let because = format!("somebody else ended it: {finding}");
+                            let target = Box::new(self.order.target.clone());
+                            self.shared.reporter.event(What::TargetChanged { target, finding });
+                            return because;
                         }
                         in_place |= !gone;
                     }

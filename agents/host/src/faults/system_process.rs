@@ -116,7 +116,6 @@ impl Fault for SystemProcessFault {
         if !process.folder.is_dir() {
             return Err(FaultError::new(format!("start `{}`: there is no folder {}", process.name, process.folder.display())));
         }
-        let log = process.log.clone().unwrap_or_else(|| view.logs().join(format!("{}.log", file_name(&process.name))));
         let start = Start {
             tag: id.tag(),
             run: id.run.clone(),
@@ -124,7 +123,7 @@ impl Fault for SystemProcessFault {
             words: process.run.clone(),
             env: process.env.clone(),
             folder: process.folder.clone(),
-            log: process.folder.join(log),
+            log: process.log_path(&view.logs()),
             restart_after: process.restart_after,
             stop_grace: process.stop_grace,
         };
@@ -216,9 +215,4 @@ fn cannot_start(start: &Start, error: &std::io::Error) -> FaultError {
         std::io::ErrorKind::PermissionDenied => failed.hint(format!("may `{word}` be executed, and its log be written?")),
         _ => failed,
     }
-}
-
-/// A name of the file, fit for a file name.
-fn file_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' }).collect()
 }
