@@ -6,6 +6,7 @@ mod defect;
 mod executor;
 mod faults;
 mod halt;
+mod inherited;
 mod load;
 mod man;
 mod plan;
@@ -155,6 +156,7 @@ fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
 /// The program. Never panics on what a user gives; a defect of ours ends with exit 70.
 #[must_use]
 pub fn main() -> ExitCode {
+    inherited::keep_to_ourselves();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {

@@ -90,9 +90,11 @@ impl Stage {
     /// Runs `chaos` as a user who may nothing, with a state directory of their own. Needs root.
     pub(crate) fn chaos_as_nobody(&self, args: &[&str]) -> Outcome {
         const NOBODY: u32 = 65_534;
-        // Not every path to the built program is open to everybody.
+        // Not every path to the built program is open to everybody. Copied by somebody else, because a program that another
+        // thread's child still holds open for writing cannot be started.
         let program = self.path("chaos");
-        std::fs::copy(env!("CARGO_BIN_EXE_chaos"), &program).expect("a copy");
+        let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_chaos")).arg(&program).status();
+        assert!(copied.is_ok_and(|status| status.success()), "a copy of the program");
         let state = self.path("state-of-nobody");
         let _ = std::fs::create_dir(&state);
         std::os::unix::fs::chown(&state, Some(NOBODY), Some(NOBODY)).expect("root may");

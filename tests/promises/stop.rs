@@ -165,7 +165,8 @@ fn a_reader_that_has_gone_away() {
 fn a_terminal_that_is_closed() {
     let scene = Scene::new();
     scene.stage.write("experiment.yaml", scene.text().yaml());
-    let words = format!("exec {} run {} --state-dir {}", env!("CARGO_BIN_EXE_chaos"), scene.stage.experiment(), scene.stage.state().display());
+    let words =
+        format!("exec {} run {} --state-dir {}", env!("CARGO_BIN_EXE_chaos"), scene.stage.experiment(), scene.stage.state().display());
     let mut script = Command::new("script");
     script.args(["-qfc", &words, "/dev/null"]).env("TERM", "xterm");
     let script = Program::spawn(&scene.stage, script);

@@ -178,9 +178,7 @@ fn rule_34_a_record_without_an_end_is_of_an_aborted_run() {
     run.until("the effect is on record", || stage.record().contains("\"present\""));
     run.signal(Signal::KILL);
     until("the executor takes it back by itself", || !victim.is_stopped());
-    until("the executor has ended", || {
-        std::fs::read_dir(stage.state().join("journals/done")).is_ok_and(|done| done.count() == 1)
-    });
+    until("the executor has ended", || std::fs::read_dir(stage.state().join("journals/done")).is_ok_and(|done| done.count() == 1));
     stage.chaos(&["report", "last"]).expect(0).says("ABORTED").says("The coordinator was lost").says("inspection found nothing left");
     victim.assert_well();
     stage.assert_clean();

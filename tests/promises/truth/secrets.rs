@@ -1,6 +1,6 @@
 //! A secret stands nowhere but where it is used (RULES 36).
 
-use crate::scaffold::{Program, Server, Stage, Text, Victim, answers, files, until};
+use crate::scaffold::{Program, Server, Stage, Text, Victim, answers, files};
 
 const SECRET: &str = "hunter2-correct-horse-battery";
 

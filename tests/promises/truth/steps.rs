@@ -29,7 +29,11 @@ fn effects(stage: &Stage) -> Vec<f64> {
 #[test]
 fn a_command_that_fails_ends_the_run() {
     let stage = Stage::new();
-    let (_, outcome) = on_a_well_system(&stage, |t| t.method("[{run: \"sh -c 'echo it is broken; exit 3'\"}, {inject: process.pause, into: victim, for: 300ms}]"), 6);
+    let (_, outcome) = on_a_well_system(
+        &stage,
+        |t| t.method("[{run: \"sh -c 'echo it is broken; exit 3'\"}, {inject: process.pause, into: victim, for: 300ms}]"),
+        6,
+    );
     outcome.says("exit 3, expected 0");
     stage.assert_nothing_was_done();
 }
@@ -103,7 +107,9 @@ fn side_by_side_and_one_after_a_while() {
     let text = Text::new(&server, &first)
         .targets(format!("{{first: {}, second: {}}}", set(&first), set(&second)))
         .blast_radius("{duration: 2m, at_most: 2, targets: {first: {at_most: 1}, second: {at_most: 1}}}")
-        .method("[{parallel: [{inject: process.pause, into: first, for: 5s}, {inject: process.pause, into: second, after: 1s, for: 300ms}]}]");
+        .method(
+            "[{parallel: [{inject: process.pause, into: first, for: 5s}, {inject: process.pause, into: second, after: 1s, for: 300ms}]}]",
+        );
     stage.run(&text.yaml()).expect(0);
     let effects = effects(&stage);
     assert_eq!(effects.len(), 2);
@@ -116,8 +122,7 @@ fn side_by_side_and_one_after_a_while() {
 #[test]
 fn rule_32_a_draw_in_which_nothing_happens_is_refused() {
     let stage = Stage::new();
-    let (_, outcome) =
-        on_a_well_system(&stage, |t| t.method("[{inject: process.pause, into: victim, for: 300ms, probability: 0%}]"), 2);
+    let (_, outcome) = on_a_well_system(&stage, |t| t.method("[{inject: process.pause, into: victim, for: 300ms, probability: 0%}]"), 2);
     outcome.says("nothing would be injected").says("raise `probability`");
     stage.assert_nothing_was_done();
 }
@@ -137,7 +142,8 @@ fn a_step_that_is_not_drawn_passes_its_time() {
 #[test]
 fn a_ramp_climbs_to_its_value() {
     let stage = Stage::new();
-    let steps = "[{inject: cpu.burn, into: victim, with: {cores: 1, load: 20%}, ramp: {field: load, from: 5%, over: 600ms, steps: 3}, for: 300ms}]";
+    let steps =
+        "[{inject: cpu.burn, into: victim, with: {cores: 1, load: 20%}, ramp: {field: load, from: 5%, over: 600ms, steps: 3}, for: 300ms}]";
     let radius = "{duration: 2m, reach: [host], targets: {victim: {at_most: 1}}}";
     on_a_well_system(&stage, |t| t.method(steps).blast_radius(radius), 0);
     let adjusted: Vec<String> = events(&stage, "injection")
@@ -158,7 +164,9 @@ fn latent_damage_waits_for_who_looks() {
     let text = Text::new(&server, &victim)
         .targets(format!("{{weights: {{files: {{path: {file}}}}}}}"))
         .blast_radius("{duration: 2m, targets: {weights: {at_most: 1}}}")
-        .method(format!("[{{inject: file.corrupt, into: weights, with: {{truncate: 16 B}}, meanwhile: [{{wait: 300ms}}, {look}, {{wait: 300ms}}]}}]"));
+        .method(format!(
+            "[{{inject: file.corrupt, into: weights, with: {{truncate: 16 B}}, meanwhile: [{{wait: 300ms}}, {look}, {{wait: 300ms}}]}}]"
+        ));
     stage.run(&text.yaml()).expect(0).says("activated at").says("by method[0].meanwhile[1]");
     assert_eq!(events(&stage, "activated").len(), 1);
     assert_eq!(std::fs::read(&weights).unwrap(), vec![7; 4096], "as it was");
@@ -169,14 +177,18 @@ fn latent_damage_waits_for_who_looks() {
 fn the_same_seed_gives_the_same_plan() {
     let stage = Stage::new();
     let (server, victim) = (Server::well(), Victim::new(&stage));
-    let others: Vec<Victim> = (0..3).map(|n| Victim::of(&stage, &format!("v{n}"), std::process::Command::new("sleep").arg(format!("60{}", victim.pid())))).collect();
+    let others: Vec<Victim> = (0..3)
+        .map(|n| Victim::of(&stage, &format!("v{n}"), std::process::Command::new("sleep").arg(format!("60{}", victim.pid()))))
+        .collect();
     let text = Text::new(&server, &victim)
         .targets(format!("{{victim: {{processes: {{command: 'sleep 60{}'}}, expect: 3}}}}", victim.pid()))
         .method("[{inject: process.pause, into: victim, pick: 1, for: 300ms, every: 1s, times: 6}]")
         .blast_radius("{duration: 2m, targets: {victim: {at_most: 1, in_total: 3}}}");
     stage.write("experiment.yaml", text.yaml());
     let plan = |seed: &str| stage.chaos(&["plan", &stage.experiment(), "--seed", seed, "--format", "json"]).expect(0).json();
-    let targets = |plan: &Value| plan["injections"].as_array().expect("a list").iter().map(|i| i["target"]["identity"].to_string()).collect::<Vec<_>>();
+    let targets = |plan: &Value| {
+        plan["injections"].as_array().expect("a list").iter().map(|i| i["target"]["identity"].to_string()).collect::<Vec<_>>()
+    };
     assert_eq!(plan("7"), plan("7"));
     assert_eq!(targets(&plan("7")).len(), 6);
     assert!((1..20).any(|seed| targets(&plan(&seed.to_string())) != targets(&plan("7"))), "the seed decides nothing");

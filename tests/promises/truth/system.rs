@@ -74,7 +74,8 @@ fn a_system_whose_program_does_not_exist() {
 fn rule_39_a_system_is_gone_after_the_run() {
     let stage = Stage::new();
     // It does not want to go, and has a child that does not either.
-    let (_server, victim, text) = with_system(&stage, "trap : TERM; sleep 601 & echo $! >DIR/child.pid; while true; do sleep 0.1; done", ", stop_grace: 300ms");
+    let (_server, victim, text) =
+        with_system(&stage, "trap : TERM; sleep 601 & echo $! >DIR/child.pid; while true; do sleep 0.1; done", ", stop_grace: 300ms");
     let dir = stage.path("");
     stage.run(&text.yaml().replace("DIR", dir.to_str().unwrap().trim_end_matches('/'))).expect(0);
     assert_eq!(state(pid_in(&stage, "system.pid")), 'X');
@@ -125,7 +126,7 @@ fn rule_06_children_inherit_nothing() {
     let yaml = text
         .method(format!("[{{inject: process.pause, into: victim, meanwhile: [{{run: {}, timeout: 90s}}]}}]", waits("run.pid")))
         .yaml()
-        .replace("targets:", &format!("  {probe}\ntargets:"));
+        .replacen("\ntargets:", &format!("\n  {probe}\ntargets:"), 1);
     let mut run = stage.start_run(&yaml);
     for file in ["system.pid", "probe.pid", "run.pid"] {
         run.until("its pid is written", || stage.path(file).exists());
