@@ -7,7 +7,7 @@ mod edit;
 mod place;
 mod vault;
 
-pub(crate) use copy::{Times, copy_belongings, copy_content, dress, each_chunk, fill};
-pub(crate) use edit::{cut, flip, repair};
+pub(crate) use copy::{Times, copy_belongings, copy_content, dress, each_chunk, each_chunk_from, fill, give_back_belongings};
+pub(crate) use edit::{cut, flip, put_back_bytes, repair};
 pub(crate) use place::Place;
 pub(crate) use vault::{Kept, PREFIX, Vault};

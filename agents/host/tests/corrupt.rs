@@ -4,6 +4,7 @@
 
 mod scenes;
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,6 +56,16 @@ impl Model {
         faults(&self.host).get("file.corrupt").expect("the fault").inspect(undo).await.expect("inspected").in_place
     }
 
+    /// The original is all that is left in its place, and the note says where that is.
+    fn the_original_stays(&self, undo: &Value, how: &str, note: &str, original: &[u8]) {
+        let left = std::fs::read_dir(self.vault(undo)).expect("its place").map(|e| e.expect("an entry").path());
+        let left: Vec<PathBuf> = left.collect();
+        assert_eq!(left.len(), 1, "{how}: {left:?}");
+        assert!(note.contains(&left[0].display().to_string()), "{how}: {note}");
+        assert!(std::fs::read(&left[0]).expect("read") == original, "{how}: what is left is not the original");
+        std::fs::remove_dir_all(self.vault(undo)).expect("it lies outside the folder of the test");
+    }
+
     /// Where its original waits.
     fn vault(&self, undo: &Value) -> PathBuf {
         let place = &undo["vault"]["place"];
@@ -77,6 +88,7 @@ fn damage(how: &str) -> Value {
 async fn a_newer_file_of_the_systems_own_is_kept() {
     for how in ALL {
         let model = Model::new();
+        let before = std::fs::read(&model.file).expect("read");
         let undo = model.inject(damage(how)).await;
         let newer = model.above.path().join("newer");
         std::fs::write(&newer, "a newer model").expect("written");
@@ -85,7 +97,7 @@ async fn a_newer_file_of_the_systems_own_is_kept() {
         let notes = model.revert(&undo).await.expect("reverted").notes;
         assert!(notes[0].contains("newer"), "{how}: {notes:?}");
         assert_eq!(std::fs::read(&model.file).expect("read"), b"a newer model", "{how}");
-        assert!(!model.vault(&undo).exists(), "{how}: nothing is left behind");
+        model.the_original_stays(&undo, how, &notes[0], &before);
     }
 }
 
@@ -93,12 +105,149 @@ async fn a_newer_file_of_the_systems_own_is_kept() {
 async fn what_was_written_into_the_damaged_file_is_kept() {
     for how in ["truncate", "flip", "replace"] {
         let model = Model::new();
+        let before = std::fs::read(&model.file).expect("read");
         let undo = model.inject(damage(how)).await;
         std::fs::write(&model.file, "written in place").expect("written");
         let notes = model.revert(&undo).await.expect("reverted").notes;
         assert!(notes[0].contains("newer"), "{how}: {notes:?}");
         assert_eq!(std::fs::read(&model.file).expect("read"), b"written in place", "{how}");
+        model.the_original_stays(&undo, how, &notes[0], &before);
     }
+}
+
+#[tokio::test]
+async fn what_is_written_elsewhere_in_a_damaged_file_stays_and_the_damage_does_not() {
+    for (how, at) in [("flip", 25_000), ("truncate", 10)] {
+        let model = Model::new();
+        let mut expected = std::fs::read(&model.file).expect("read");
+        let original = expected.clone();
+        let undo = model.inject(damage(how)).await;
+        let file = std::fs::OpenOptions::new().write(true).open(&model.file).expect("opened");
+        file.write_all_at(b"theirs", at).expect("written");
+        let at = usize::try_from(at).expect("a place");
+        expected[at..at + 6].copy_from_slice(b"theirs");
+        let notes = model.revert(&undo).await.expect("reverted").notes;
+        assert!(std::fs::read(&model.file).expect("read") == expected, "{how}: only our damage is taken back");
+        assert_eq!(model.in_place(&undo).await, InPlace::None, "{how}: what is looked for is what was taken back");
+        model.the_original_stays(&undo, how, &notes[0], &original);
+        model.revert(&undo).await.expect("once more");
+        assert!(std::fs::read(&model.file).expect("read") == expected, "{how}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_added_to_a_cut_file_stays_beside_the_original() {
+    let model = Model::new();
+    let original = std::fs::read(&model.file).expect("read");
+    let undo = model.inject(damage("truncate")).await;
+    let mut file = std::fs::OpenOptions::new().append(true).open(&model.file).expect("opened");
+    std::io::Write::write_all(&mut file, b"a line of a log").expect("added");
+    assert_eq!(model.in_place(&undo).await, InPlace::None);
+    let notes = model.revert(&undo).await.expect("reverted").notes;
+    assert!(std::fs::read(&model.file).expect("read").ends_with(b"a line of a log"));
+    model.the_original_stays(&undo, "truncate", &notes[0], &original);
+}
+
+#[tokio::test]
+async fn an_empty_file_made_in_place_of_a_deleted_one_does_not_cost_the_original() {
+    let model = Model::new();
+    let original = std::fs::read(&model.file).expect("read");
+    let undo = model.inject(damage("delete")).await;
+    std::fs::File::create_new(&model.file).expect("a program that makes what it misses");
+    let notes = model.revert(&undo).await.expect("reverted").notes;
+    assert_eq!(model.in_place(&undo).await, InPlace::None);
+    model.the_original_stays(&undo, "delete", &notes[0], &original);
+}
+
+#[tokio::test]
+async fn rule_32_a_folder_that_cannot_be_reached_is_residue_and_not_the_end_of_it() {
+    for how in ALL {
+        for pointer in ["/place", "/vault/place"] {
+            for missing in [json!({"inode": 1}), json!({"device": 1, "filesystem": 1}), json!({"folder": "/proc/no-such-folder"})] {
+                let model = Model::new();
+                let before = everything(&model.file);
+                let undo = model.inject(damage(how)).await;
+                let mut elsewhere = undo.clone();
+                for (key, value) in missing.as_object().expect("a map") {
+                    elsewhere.pointer_mut(pointer).expect("a place")[key] = value.clone();
+                }
+                assert!(model.revert(&elsewhere).await.is_err(), "{how} {pointer} {missing}: it said that all is well");
+                let seen = faults(&model.host).get("file.corrupt").expect("the fault").inspect(&elsewhere).await;
+                let absent = seen.is_ok_and(|p| p.in_place == InPlace::None);
+                assert!(!absent || (pointer == "/vault/place" && how == "replace"), "{how} {pointer} {missing}");
+                model.revert(&undo).await.expect("reverted");
+                assert_eq!(everything(&model.file), before, "{how}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_number_of_the_same_disk_after_a_reboot_does_not_matter() {
+    let model = Model::new();
+    let before = everything(&model.file);
+    let mut undo = model.inject(damage("delete")).await;
+    if undo["place"]["filesystem"] == json!(0) {
+        return scenes::not_covered("another_number_of_the_same_disk", "this file system has no number of its own");
+    }
+    for place in ["/place", "/vault/place"] {
+        undo.pointer_mut(place).expect("a place")["device"] = json!(1);
+    }
+    model.revert(&undo).await.expect("reverted");
+    assert_eq!(everything(&model.file), before);
+}
+
+#[tokio::test]
+async fn two_names_of_one_file_are_one_claim() {
+    let model = Model::new();
+    let other = model.above.path().join("model/other-name.bin");
+    std::fs::hard_link(&model.file, &other).expect("a second name");
+    let table = faults(&model.host);
+    let fault = table.get("file.corrupt").expect("the fault");
+    let mut claims = Vec::new();
+    for path in [&model.file, &other] {
+        claims.push(fault.prepare(&damage("flip"), &path_target(path), &model.id).await.expect("prepared").claims);
+    }
+    assert!(claims[0].iter().any(|claim| claims[1].contains(claim)), "{claims:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_program_comes_back_with_what_lets_it_run_as_another() {
+    // `cap_net_bind_service=ep`, as the kernel keeps it.
+    const BIND: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for how in ["flip", "truncate"] {
+        let model = Model::new();
+        std::fs::set_permissions(&model.file, std::os::unix::fs::PermissionsExt::from_mode(0o4750)).expect("its mode");
+        let file = std::fs::File::open(&model.file).expect("opened");
+        if rustix::fs::fsetxattr(&file, "security.capability", &BIND, rustix::fs::XattrFlags::empty()).is_err() {
+            return scenes::not_covered("a_damaged_program_comes_back", "capabilities of files cannot be set here");
+        }
+        let before = everything(&model.file);
+        let undo = model.inject(damage(how)).await;
+        model.revert(&undo).await.expect("reverted");
+        let mut value = [0; 64];
+        let length = rustix::fs::fgetxattr(&file, "security.capability", &mut value[..]).unwrap_or(0);
+        assert_eq!(value[..length], BIND, "{how}");
+        assert_eq!(everything(&model.file), before, "{how}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_program_that_is_being_executed_gives_way_to_its_copy() {
+    let model = Model::new();
+    let mut program = std::fs::read("/bin/sleep").expect("a program");
+    program.resize(program.len() + 20_000_000, 0);
+    std::fs::write(&model.file, &program).expect("written");
+    std::fs::set_permissions(&model.file, std::os::unix::fs::PermissionsExt::from_mode(0o750)).expect("its mode");
+    let undo = model.inject(json!({"flip": "1 B"})).await;
+    let mut running = std::process::Command::new(&model.file).arg("600").spawn().expect("it runs all the same");
+    wait_for("it runs", || std::fs::OpenOptions::new().write(true).open(&model.file).is_err());
+    let reverted = model.revert(&undo).await;
+    running.kill().expect("ours");
+    running.wait().expect("reaped");
+    assert!(reverted.expect("reverted").notes[0].contains("executed"));
+    assert!(std::fs::read(&model.file).expect("read") == program);
+    assert!(!model.vault(&undo).exists());
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 mod damage;
 mod in_place;
 mod moved;
+mod standing;
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -98,7 +99,8 @@ impl Fault for FileCorrupt {
                 folder, where its reader does not look. Cutting and changing bytes happen in place, so that whoever has the file mapped \
                 sees it; deleting and replacing move the original aside, whole, so that it comes back as it was, inode and all.\n\n\
                 Nothing happens until somebody reads the file: the fault is latent until then. Taken back with owner, mode, times and \
-                extended attributes, unless the system has since written a newer file: then that one is kept, and the report says so.",
+                extended attributes, unless the system has written to the file since: then its own writing is kept, and so is the original, and the \
+                report says where.",
             example: "inject: file.corrupt\ninto: weights\nwith: {flip: 64 B}\nmeanwhile:\n  - {run: systemctl restart ranker}\n  - {wait: 30s}",
             takes: &["files"],
             facets: &[Facet::Path],
@@ -155,7 +157,9 @@ impl Fault for FileCorrupt {
         let corruption = Corruption { place, original, vault, damage };
         corruption.fits(&path)?;
         let kept = format!("the original is kept in {}", corruption.vault.place.path().display());
-        let mut prepared = Prepared::new(Undo::V1(corruption.clone())).claim(format!("file:{}", path.display())).note(kept);
+        // A file has one inode under all its names.
+        let inode = format!("inode:{}:{}", meta.dev(), meta.ino());
+        let mut prepared = Prepared::new(Undo::V1(corruption.clone())).claim(format!("file:{}", path.display())).claim(inode).note(kept);
         if let Some(seconds) = corruption.slow_repair() {
             prepared = prepared.note(format!("taking it back reads the whole file and its copy: some {seconds} s"));
         }
@@ -215,9 +219,9 @@ impl Fault for FileCorrupt {
             Damage::Truncate { .. } | Damage::Flip { .. } => in_place::restore(corruption),
             Damage::Delete | Damage::Replace { .. } => moved::restore(corruption),
         };
-        let reverted = outcome.map_err(wrong)?;
-        corruption.vault.clear().map_err(wrong)?;
-        Ok(reverted)
+        let restored = outcome.map_err(wrong)?;
+        corruption.vault.clear(restored.spared).map_err(wrong)?;
+        Ok(restored.reverted)
     }
 
     fn explain(&self, undo: &Undo) -> Vec<String> {
@@ -280,13 +284,36 @@ impl Corruption {
             let deleted = self.damage == Damage::Delete && self.vault.get(Kept::Original)?.is_some();
             return Ok(if deleted { Presence::whole() } else { Presence::none().finding("the file is gone") });
         };
-        self.damage.inspect(&file, &self.original)
+        let in_place = matches!(self.damage, Damage::Truncate { .. } | Damage::Flip { .. });
+        let backup = if in_place { self.vault.get(Kept::Original)? } else { None };
+        self.damage.inspect(&file, backup.as_ref(), &self.original)
     }
 }
 
-/// The original is not thrown away because of that: a person must say where it belongs.
-fn not_the_folder() -> std::io::Error {
-    std::io::Error::other("its folder is gone, or another one lies there")
+/// How a restore went.
+struct Restored {
+    reverted: Reverted,
+    /// What stays in the vault: an original that did not come back whole may be the only one there is.
+    spared: Option<Kept>,
+}
+
+impl Restored {
+    /// The original is back, or was never away.
+    fn whole() -> Self {
+        Self { reverted: Reverted::default(), spared: None }
+    }
+
+    fn noting(self, what: &str) -> Self {
+        Self { reverted: Reverted::note(what), ..self }
+    }
+
+    /// Somebody has written meanwhile: that stays. Whether it makes the original worthless is for a person to say.
+    fn newer(corruption: &Corruption) -> Self {
+        let kept = corruption.damage.kept();
+        let path = corruption.vault.path(kept);
+        let note = format!("kept the newer file that the system has written since; the original stays in {}", path.display());
+        Self { reverted: Reverted::note(note), spared: Some(kept) }
+    }
 }
 
 /// Where the file is: a name that is text, in a folder reached without links.

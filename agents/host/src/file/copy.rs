@@ -43,8 +43,26 @@ pub(crate) fn copy_content(from: &File, to: &File, mut go_on: impl FnMut() -> bo
 
 /// Copies what else belongs to a file: owner, mode, extended attributes and times.
 pub(crate) fn copy_belongings(from: &File, to: &File) -> io::Result<()> {
-    copy_attributes(from, to)?;
-    dress(to, from, Times::of(&from.metadata()?))
+    let times = Times::of(&from.metadata()?);
+    dress(to, from, times)?;
+    // A change of owner strips capabilities, so the attributes come after it.
+    each_attribute(from, |name, value| set_attribute(to, name, value, XattrFlags::empty()))?;
+    times.set(to)
+}
+
+/// Gives back what every write takes from a program: the bits by which it runs as another user, and its capabilities.
+///
+/// What somebody else has set meanwhile stays.
+pub(crate) fn give_back_belongings(from: &File, to: &File) -> io::Result<()> {
+    const RUNS_AS_ANOTHER: u32 = 0o6000;
+    let (was, is) = (from.metadata()?.mode() & 0o7777, to.metadata()?.mode() & 0o7777);
+    if was != is && was & !RUNS_AS_ANOTHER == is & !RUNS_AS_ANOTHER {
+        fchmod(to, Mode::from_raw_mode(was))?;
+    }
+    each_attribute(from, |name, value| match set_attribute(to, name, value, XattrFlags::CREATE) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    })
 }
 
 /// Makes a file look like another to whoever opens it: owner, mode, and these times.
@@ -56,9 +74,14 @@ pub(crate) fn dress(file: &File, as_this: &File, times: Times) -> io::Result<()>
 }
 
 /// Calls `each` with every chunk of a file and where it begins.
-pub(crate) fn each_chunk(file: &File, mut each: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn each_chunk(file: &File, each: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    each_chunk_from(file, 0, each)
+}
+
+/// As [`each_chunk`], from a place in the file on.
+pub(crate) fn each_chunk_from(file: &File, from: u64, mut each: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
-    let mut at = 0;
+    let mut at = from;
     loop {
         let got = fill(file, at, &mut buffer)?;
         if got == 0 {
@@ -83,7 +106,7 @@ pub(crate) fn fill(file: &File, at: u64, buffer: &mut [u8]) -> io::Result<usize>
     Ok(got)
 }
 
-fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
+fn each_attribute(from: &File, mut each: impl FnMut(&[u8], &[u8]) -> io::Result<()>) -> io::Result<()> {
     let mut names = vec![0; 64 << 10];
     let length = match flistxattr(from, &mut names[..]) {
         Ok(length) => length,
@@ -94,11 +117,15 @@ fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
     let mut value = vec![0; 64 << 10];
     for name in names[..length].split(|b| *b == 0).filter(|name| !name.is_empty()) {
         let length = fgetxattr(from, name, &mut value[..])?;
-        match fsetxattr(to, name, &value[..length], XattrFlags::empty()) {
-            // The security module's own labels are set by itself, and may not be by us.
-            Err(rustix::io::Errno::PERM | rustix::io::Errno::OPNOTSUPP) if name.starts_with(b"security.") => {}
-            done => done?,
-        }
+        each(name, &value[..length])?;
     }
     Ok(())
+}
+
+fn set_attribute(to: &File, name: &[u8], value: &[u8], how: XattrFlags) -> io::Result<()> {
+    match fsetxattr(to, name, value, how) {
+        // The security module's own labels are set by itself, and may not be by us.
+        Err(rustix::io::Errno::PERM | rustix::io::Errno::OPNOTSUPP) if name.starts_with(b"security.") => Ok(()),
+        done => done.map_err(Into::into),
+    }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::copy::{each_chunk, fill};
+use super::copy::{each_chunk_from, fill};
 
 /// Changes bits: `(where, which)`.
 pub(crate) fn flip(file: &File, flips: impl IntoIterator<Item = (u64, u8)>) -> io::Result<()> {
@@ -16,17 +16,25 @@ pub(crate) fn flip(file: &File, flips: impl IntoIterator<Item = (u64, u8)>) -> i
     file.sync_all()
 }
 
+/// Writes single bytes: `(where, what)`.
+pub(crate) fn put_back_bytes(file: &File, bytes: impl IntoIterator<Item = (u64, u8)>) -> io::Result<()> {
+    for (at, byte) in bytes {
+        file.write_all_at(&[byte], at)?;
+    }
+    file.sync_all()
+}
+
 /// Cuts a file to a length.
 pub(crate) fn cut(file: &File, length: u64) -> io::Result<()> {
     file.set_len(length)?;
     file.sync_all()
 }
 
-/// Writes wherever a file differs from its copy, so that it is the copy's equal; what was right already is not written again.
-pub(crate) fn repair(file: &File, copy: &File) -> io::Result<()> {
+/// Writes wherever a file differs from its copy, so that it is the copy's equal from there on; what was right already is not written again.
+pub(crate) fn repair(file: &File, copy: &File, from: u64) -> io::Result<()> {
     let mut buffer = Vec::new();
-    let mut length = 0;
-    each_chunk(copy, |at, bytes| {
+    let mut length = from;
+    each_chunk_from(copy, from, |at, bytes| {
         length = at + bytes.len() as u64;
         buffer.resize(bytes.len(), 0);
         let got = fill(file, at, &mut buffer)?;

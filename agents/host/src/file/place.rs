@@ -1,11 +1,11 @@
-//! Where a file is: a name in a folder that is known by device and inode.
+//! Where a file is: a name in a folder that is known by file system and inode.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, fstat, openat2, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, fstat, fstatvfs, openat2, renameat_with};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,11 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Place {
     /// The folder's path.
     pub(crate) folder: PathBuf,
-    /// The folder's device.
+    /// The folder's device. After a reboot it may have another number.
     pub(crate) device: u64,
+    /// The file system's own number, which most keep across reboots; zero where it has none.
+    #[serde(default)]
+    pub(crate) filesystem: u64,
     /// The folder's inode.
     pub(crate) inode: u64,
     /// The name in it.
@@ -28,8 +31,14 @@ impl Place {
     /// # Errors
     /// If the folder's path leads through a link.
     pub(crate) fn of(folder: &Path, name: &str) -> io::Result<Self> {
-        let stat = fstat(open_folder(folder)?)?;
-        Ok(Self { folder: folder.to_owned(), device: stat.st_dev, inode: stat.st_ino, name: name.to_owned() })
+        Self::in_folder(&open_folder(folder)?, folder, name)
+    }
+
+    /// Of a name in a folder that is open.
+    pub(crate) fn in_folder(open: &OwnedFd, folder: &Path, name: &str) -> io::Result<Self> {
+        let stat = fstat(open)?;
+        let filesystem = fstatvfs(open)?.f_fsid;
+        Ok(Self { folder: folder.to_owned(), device: stat.st_dev, filesystem, inode: stat.st_ino, name: name.to_owned() })
     }
 
     /// The whole path, for people.
@@ -37,34 +46,40 @@ impl Place {
         self.folder.join(&self.name)
     }
 
-    /// The folder; `None` if it is gone or another one lies there now.
+    /// The folder.
     ///
     /// # Errors
-    /// If the name is no bare name: an undo that leads out of its folder is forged.
-    pub(crate) fn folder(&self) -> io::Result<Option<OwnedFd>> {
+    /// If it is gone or another one lies there now, as where its volume is not mounted yet: nobody can say then what is in it. And if the
+    /// name is no bare name: an undo that leads out of its folder is forged.
+    pub(crate) fn folder(&self) -> io::Result<OwnedFd> {
         if self.name.contains(['/', '\0']) || matches!(self.name.as_str(), "" | "." | "..") {
             return Err(io::Error::other(format!("`{}` is not the name of a file", self.name)));
         }
         let folder = match open_folder(&self.folder) {
             Ok(folder) => folder,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Err(self.is_not_the_folder("is not there")),
             Err(errno) => return Err(errno.into()),
         };
-        let stat = fstat(&folder)?;
-        Ok(((stat.st_dev, stat.st_ino) == (self.device, self.inode)).then_some(folder))
+        let now = Self::in_folder(&folder, &self.folder, &self.name)?;
+        let same_filesystem = now.device == self.device || (now.filesystem == self.filesystem && now.filesystem != 0);
+        if same_filesystem && now.inode == self.inode { Ok(folder) } else { Err(self.is_not_the_folder("is another folder than it was")) }
     }
 
-    /// The file, opened for reading, or for both; `None` if there is none.
+    /// Nothing is thrown away because of that: a person must say where it belongs.
+    fn is_not_the_folder(&self, what: &str) -> io::Error {
+        io::Error::other(format!("{} {what}: was it moved, or is its volume not mounted?", self.folder.display()))
+    }
+
+    /// The file, opened for reading, or for both; `None` if the folder is there and there is none in it.
     pub(crate) fn open(&self, writable: bool) -> io::Result<Option<File>> {
-        let Some(folder) = self.folder()? else { return Ok(None) };
+        let folder = self.folder()?;
         let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
         open_in(&folder, &self.name, access)
     }
 
     /// Moves what lies here to there, on the same file system.
     pub(crate) fn move_to(&self, to: &Self, how: RenameFlags) -> io::Result<()> {
-        let gone = || io::Error::other("the folder is not the one it was");
-        let (here, there) = (self.folder()?.ok_or_else(gone)?, to.folder()?.ok_or_else(gone)?);
+        let (here, there) = (self.folder()?, to.folder()?);
         renameat_with(&here, &self.name, &there, &to.name, how)?;
         sync(&here)?;
         sync(&there)

@@ -71,7 +71,7 @@ impl Vault {
     }
 
     /// Where the folder lies. An undo that names a folder or files that we would not make is forged.
-    fn parent(&self) -> io::Result<Option<OwnedFd>> {
+    fn parent(&self) -> io::Result<OwnedFd> {
         let key_is_ours = !self.key.is_empty() && self.key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         if !key_is_ours || !self.place.name.starts_with(PREFIX) {
             return Err(io::Error::other(format!("{} is not a place of ours", self.path(Kept::Original).display())));
@@ -81,7 +81,7 @@ impl Vault {
 
     /// The folder, made if need be.
     pub(crate) fn make(&self) -> io::Result<OwnedFd> {
-        let parent = self.parent()?.ok_or_else(|| io::Error::other("its folder is not the one it was"))?;
+        let parent = self.parent()?;
         match mkdirat(&parent, &self.place.name, Mode::RWXU) {
             Ok(()) => sync(&parent)?,
             Err(Errno::EXIST) => {}
@@ -90,9 +90,9 @@ impl Vault {
         self.open()?.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// The folder; `None` if there is none. One that is not ours alone is refused: somebody laid it there for us.
+    /// The folder; `None` if the folder above it is the one it was, and there is none. One that is not ours alone is refused: somebody laid it there for us.
     pub(crate) fn open(&self) -> io::Result<Option<OwnedFd>> {
-        let Some(parent) = self.parent()? else { return Ok(None) };
+        let parent = self.parent()?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = match openat(&parent, &self.place.name, flags, Mode::empty()) {
             Ok(folder) => folder,
@@ -130,14 +130,14 @@ impl Vault {
     /// Where one of its files lies, as a place to move to and from.
     pub(crate) fn place_of(&self, kept: Kept) -> io::Result<Option<Place>> {
         let Some(folder) = self.open()? else { return Ok(None) };
-        let stat = fstat(&folder)?;
-        Ok(Some(Place { folder: self.place.path(), device: stat.st_dev, inode: stat.st_ino, name: self.name(kept) }))
+        Place::in_folder(&folder, &self.place.path(), &self.name(kept)).map(Some)
     }
 
-    /// Removes this injection's files, and the folder with the last one.
-    pub(crate) fn clear(&self) -> io::Result<()> {
+    /// Removes this injection's files but the one to be spared, and the folder with the last one.
+    pub(crate) fn clear(&self, spared: Option<Kept>) -> io::Result<()> {
         let Some(folder) = self.open()? else { return Ok(()) };
-        let mut names: Vec<String> = [Kept::Original, Kept::Replacement, Kept::Stamp].map(|kept| self.name(kept)).into();
+        let all = [Kept::Original, Kept::Replacement, Kept::Stamp].into_iter().filter(|kept| Some(*kept) != spared);
+        let mut names: Vec<String> = all.map(|kept| self.name(kept)).collect();
         names.push(format!("{}.part", self.key));
         for name in names {
             match unlinkat(&folder, &name, AtFlags::empty()) {
@@ -145,7 +145,7 @@ impl Vault {
                 Err(errno) => return Err(errno.into()),
             }
         }
-        let Some(parent) = self.parent()? else { return Ok(()) };
+        let parent = self.parent()?;
         match unlinkat(&parent, &self.place.name, AtFlags::REMOVEDIR) {
             // Another injection of the run still has its files there.
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY) => sync(&parent),

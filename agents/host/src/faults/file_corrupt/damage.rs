@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::standing::{flipped, is_cut};
 use super::{Original, Spec};
 use crate::faults::failed;
 use crate::file::{Kept, Times, fill};
@@ -111,8 +112,9 @@ impl Damage {
         if matches!(self, Self::Replace { .. }) { Kept::Replacement } else { Kept::Original }
     }
 
-    /// How much of it is to be seen in the file as it is now.
-    pub(super) fn inspect(&self, file: &File, original: &Original) -> io::Result<Presence> {
+    /// How much of it is to be seen in the file as it is now. By the copy of the original, where there is one, it is seen just as it is
+    /// taken back.
+    pub(super) fn inspect(&self, file: &File, backup: Option<&File>, original: &Original) -> io::Result<Presence> {
         let meta = file.metadata()?;
         let same_file = meta.ino() == original.inode;
         if !same_file && !matches!(self, Self::Replace { .. }) {
@@ -121,17 +123,24 @@ impl Damage {
         let rewritten = || Presence::none().finding("the file was written to since");
         Ok(match self {
             Self::Truncate { to } if meta.len() == *to => Presence::whole(),
+            Self::Truncate { to } if backup.map_or(Ok(false), |backup| is_cut(file, backup, *to, original.size))? => {
+                Presence::partial("it is longer than it was cut to")
+            }
             Self::Truncate { .. } if meta.len() == original.size => Presence::none(),
             Self::Truncate { .. } => rewritten(),
-            Self::Flip { .. } if meta.len() != original.size => rewritten(),
             Self::Flip { seed, count, before, after } => {
-                let now = digest(&read_at(file, &Flip::all(*seed, *count, original.size))?);
-                if now == *after {
-                    Presence::whole()
-                } else if now == *before {
-                    Presence::none()
-                } else {
-                    Presence::partial("not all of the bytes are as they were made")
+                let flips = Flip::all(*seed, *count, original.size);
+                let now = digest(&read_at(file, &flips)?);
+                let standing = match backup {
+                    Some(backup) => flipped(file, backup, &flips)?.len(),
+                    None if now == *after => flips.len(),
+                    None => 0,
+                };
+                match standing {
+                    0 if now == *before => Presence::none(),
+                    0 => rewritten(),
+                    n if n == flips.len() => Presence::whole(),
+                    n => Presence::partial(format!("{n} of {} bytes are as they were made", flips.len())),
                 }
             }
             Self::Replace { .. } if same_file => Presence::none(),

@@ -4,11 +4,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use chaos_core::FaultError;
-use chaos_core::fault::Reverted;
 use rustix::fs::RenameFlags;
 
 use super::damage::Damage;
-use super::{Corruption, failed, not_the_folder};
+use super::{Corruption, Restored, failed};
 
 /// Moves the original to the vault, or lets it change places with the replacement there.
 pub(super) fn damage(corruption: &Corruption) -> Result<(), FaultError> {
@@ -23,7 +22,7 @@ pub(super) fn damage(corruption: &Corruption) -> Result<(), FaultError> {
 }
 
 /// Brings the original back, unless the system has written something newer.
-pub(super) fn restore(corruption: &Corruption) -> io::Result<Reverted> {
+pub(super) fn restore(corruption: &Corruption) -> io::Result<Restored> {
     let kept = corruption.damage.kept();
     let aside = corruption.vault.get(kept)?;
     // Before the exchange, and after it was taken back, what lies in the vault is not the original.
@@ -33,18 +32,15 @@ pub(super) fn restore(corruption: &Corruption) -> io::Result<Reverted> {
     };
     let vault = corruption.vault.place_of(kept)?;
     let (true, Some(vault)) = (is_aside, vault) else {
-        return Ok(Reverted::default());
+        return Ok(Restored::whole());
     };
     let Some(file) = corruption.place.open(false)? else {
-        if corruption.place.folder()?.is_none() {
-            return Err(not_the_folder());
-        }
         vault.move_to(&corruption.place, RenameFlags::NOREPLACE)?;
-        return Ok(Reverted::default());
+        return Ok(Restored::whole());
     };
     if !corruption.damage.is_our_replacement(&file, &corruption.original)? {
-        return Ok(Reverted::note("kept the newer file that the system has written since"));
+        return Ok(Restored::newer(corruption));
     }
     vault.move_to(&corruption.place, RenameFlags::EXCHANGE)?;
-    Ok(Reverted::default())
+    Ok(Restored::whole())
 }
