@@ -281,6 +281,22 @@ async fn rule_08_a_claim_of_another_run_refuses_and_names_it() {
 }
 
 #[tokio::test]
+async fn what_is_taken_back_may_be_claimed_again_at_once() {
+    let place = Place::new();
+    let spec = Spec { claims: vec!["file:x".into()], ..place.spec("a") };
+    let slots: Vec<String> = (0..20).map(|n| format!("{n}.0.0")).collect();
+    let plan = plan("r1", slots.iter().map(|slot| injection(slot, FILE, spec.json(), target("a"))).collect());
+    let mut c = place.approved(&plan).await;
+    for slot in &slots {
+        c.grant(&plan, slot).await;
+        c.until_present(slot).await;
+        c.link.send(Request::Revert { slots: vec![slot.clone()], because: "asked".into() }).await;
+        c.until_reverted(slot).await;
+    }
+    assert_eq!(c.close().await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn rule_36_the_lever_takes_everything_back_within_seconds_and_forbids_more() {
     let place = Place::new();
     let spec = place.spec("a");

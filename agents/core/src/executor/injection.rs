@@ -125,13 +125,13 @@ struct Standing {
     reversibility: Reversibility,
     /// The time at which taking it back must begin.
     revert_by: Boot,
-    _claims: Vec<Claim>,
+    claims: Vec<Claim>,
 }
 
 impl Injection {
     /// Does it, holds it, takes it back.
     pub(super) async fn run(mut self) {
-        let (standing, armed) = match self.begin().await {
+        let (mut standing, armed) = match self.begin().await {
             Ok(begun) => begun,
             Err(e) => {
                 self.report(InjectionState::Refused(e));
@@ -150,7 +150,7 @@ impl Injection {
                 because
             }
         };
-        let residue = self.take_back(&standing, because).await;
+        let residue = self.take_back(&mut standing, because).await;
         self.progress.send_replace(Progress::Over { residue });
     }
 
@@ -184,7 +184,7 @@ impl Injection {
         let explained = self.fault.fault()?.explain(&undo);
         self.report(InjectionState::Intended { target: Box::new(self.order.target.clone()), undo: explained });
         failpoint::pass(failpoint::AFTER_INTEND, &self.order.slot).await;
-        Ok((Standing { undo, reversibility, revert_by, _claims: claims }, armed))
+        Ok((Standing { undo, reversibility, revert_by, claims }, armed))
     }
 
     /// Nobody has asked to stop, and the journal outlives the effect.
@@ -403,7 +403,7 @@ impl Injection {
     // ── taking it back ───────────────────────────────────────────────────────
 
     /// True if something is left.
-    async fn take_back(&mut self, standing: &Standing, because: String) -> bool {
+    async fn take_back(&mut self, standing: &mut Standing, because: String) -> bool {
         self.report(InjectionState::RevertAsked { because });
         failpoint::pass(failpoint::MID_REVERT, &self.order.slot).await;
         let task = TakeBack {
@@ -421,7 +421,7 @@ impl Injection {
             .await;
         match gone {
             Ok(reverted) => {
-                self.gone(reverted).await;
+                self.gone(standing, reverted).await;
                 false
             }
             Err(e) => {
@@ -431,7 +431,7 @@ impl Injection {
         }
     }
 
-    async fn gone(&mut self, reverted: Reverted) {
+    async fn gone(&mut self, standing: &mut Standing, reverted: Reverted) {
         failpoint::pass(failpoint::BEFORE_DONE, &self.order.slot).await;
         // Others need not wait for the journal, only for the effect.
         self.progress.send_replace(Progress::Gone);
@@ -439,6 +439,8 @@ impl Injection {
         if let Err(e) = self.shared.journal(move |journal| journal.reverted(&slot, &reverted.notes)).await {
             notes.push(format!("not journaled, so recovery will look at it once more: {e}"));
         }
+        // Whoever hears that it is taken back may ask for the same thing again at once.
+        standing.claims.clear();
         self.report(InjectionState::Reverted { notes });
     }
 

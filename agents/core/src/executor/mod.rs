@@ -88,11 +88,34 @@ impl Executor {
     /// If it cannot even begin; nothing was injected then.
     pub fn serve_to_the_end(self) -> Result<Vec<String>, ServeError> {
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        let runtime = builder.enable_all().thread_stack_size(1 << 20).build().map_err(|e| ServeError::new("start", e))?;
-        let served = runtime.block_on(serve(self));
+        let builder = builder.enable_all().thread_stack_size(1 << 20).thread_keep_alive(KEEP_THREADS);
+        let runtime = builder.build().map_err(|e| ServeError::new("start", e))?;
+        let served = runtime.block_on(async {
+            start_threads().await;
+            serve(self).await
+        });
         // A call of a fault that hangs in the kernel must not keep the process.
         runtime.shutdown_background();
         served
+    }
+}
+
+/// Threads are kept for good: when a fault has taken the last memory or pid, there is none to be had for taking it back.
+const KEEP_THREADS: Duration = Duration::from_secs(86_400);
+
+/// How many there are before anything is done.
+const FIRST_THREADS: usize = 2;
+
+async fn start_threads() {
+    let all = Arc::new(std::sync::Barrier::new(FIRST_THREADS));
+    let threads: Vec<_> = (0..FIRST_THREADS)
+        .map(|_| {
+            let all = Arc::clone(&all);
+            tokio::task::spawn_blocking(move || all.wait())
+        })
+        .collect();
+    for thread in threads {
+        let _ = thread.await;
     }
 }
 
