@@ -26,6 +26,7 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity, render, summary};
 pub use load::{LoadOptions, Loaded, load};
+pub use problems::meant;
 pub use schema::schema;
 
 use chaos_core::probe::ProbeTable;

@@ -47,11 +47,8 @@ fn show(args: &Args, console: Console, what: &str, entries: &[Entry]) -> Result<
     let exact: Vec<&Entry> = entries.iter().filter(|e| e.kind == wanted).collect();
     let found: Vec<&Entry> = if exact.is_empty() { entries.iter().filter(|e| e.kind.starts_with(wanted)).collect() } else { exact };
     if found.is_empty() {
-        let near = entries
-            .iter()
-            .filter(|e| strsim::jaro_winkler(e.kind, wanted) > 0.7)
-            .max_by(|a, b| strsim::jaro_winkler(a.kind, wanted).total_cmp(&strsim::jaro_winkler(b.kind, wanted)));
-        let mean = near.map_or_else(String::new, |n| format!("did you mean `{}`? ", n.kind));
+        let near = crate::experiment::meant(wanted, entries.iter().map(|e| e.kind));
+        let mean = near.map_or_else(String::new, |kind| format!("did you mean `{kind}`? "));
         let hint = format!("{mean}`chaos {what}s` lists {}", entries.len());
         return Err(Failure::usage(format!("no {what} is called `{wanted}`")).hint(hint));
     }

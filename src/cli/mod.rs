@@ -48,8 +48,8 @@ const EVERYWHERE: &str = "Everywhere";
 /// What all subcommands share.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Global {
-    /// Where journals and records are kept [default: /var/lib/chaos for root, else ~/.local/state/chaos]
-    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR", env = "CHAOS_STATE_DIR")]
+    /// Where journals and records are kept [default: CHAOS_STATE_DIR, else /var/lib/chaos for root, ~/.local/state/chaos for others]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// When to colour what is printed
     #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = ColorChoice::Auto)]
@@ -157,13 +157,16 @@ fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
 #[must_use]
 pub fn main() -> ExitCode {
     inherited::keep_to_ourselves();
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
             let _ = e.print();
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
+    // Not by clap, which would count it as written and show it in every usage line.
+    let usual = || std::env::var_os("CHAOS_STATE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    cli.global.state_dir = cli.global.state_dir.or_else(usual);
     let console = Console::new(cli.global.color);
     console::start_log(cli.global.verbose, cli.global.log_format);
     defect::tell(console);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chaos_core::journal::DAMAGE;
-use chaos_core::recover::{Found, RecoveryReport, RunOutcome, Standing, forget, residue};
+use chaos_core::recover::{Found, RecoveryReport, RunOutcome, Standing, forget, residue, survey};
 use chaos_core::state_dir::StateDir;
 use chaos_core::take_back::Patience;
 
@@ -47,6 +47,13 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
     let cannot_read = |e| Failure::usage(format!("read the journals in {}: {e}", recovery.state.path().display()));
     if args.print {
         let lines = recovery.print().map_err(cannot_read)?;
+        if lines.is_empty() {
+            let found = survey(&recovery.state).map_err(cannot_read)?;
+            for live in found.iter().filter(|f| f.standing == Standing::Live) {
+                console.say(format_args!("run {} lives: it takes its own faults back; `chaos halt` makes it do so now", live.run));
+            }
+            console.say("nothing was left here");
+        }
         console.data(lines.into_iter().map(|line| line + "\n").collect::<String>());
         return Ok(ExitCode::SUCCESS);
     }

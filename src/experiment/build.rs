@@ -138,9 +138,9 @@ impl Builder<'_> {
         let schema = Rc::clone(self.kinds.entry(format!("{family} {kind}")).or_insert_with(|| Rc::new(schema())));
         let empty = Node { data: Data::Map(Vec::new()), place };
         let node = node.unwrap_or(&empty);
-        let before = self.problems.list.len();
+        let before = self.problems.found;
         let json = walk::decode(self.problems, node, &schema, Some(kind)).unwrap_or_else(|| Map::new().into());
-        if self.problems.list.len() == before {
+        if self.problems.found == before {
             for error in check(&json) {
                 let at = node.find(&error.path);
                 let place = if at.entries().is_empty() { at.place } else { walk::start(at) };

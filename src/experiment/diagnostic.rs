@@ -96,7 +96,7 @@ impl Diagnostic {
         let Some(source) = self.source.as_ref().filter(|_| self.line > 0) else {
             let _ = writeln!(text, "{}: {word}: {}", self.file.display(), self.message);
             if let Some(hint) = hint {
-                let _ = writeln!(text, "  {hint}");
+                let _ = writeln!(text, "  {}", hint.replace('\n', "\n        "));
             }
             return text;
         };
@@ -108,7 +108,8 @@ impl Diagnostic {
         let _ = writeln!(text, " {number} | {}", window.text);
         let _ = write!(text, " {blank} | {}{caret}", window.padding);
         if let Some(hint) = hint {
-            let _ = write!(text, " {hint}");
+            // A hint of several lines is a list.
+            let _ = write!(text, " {}", hint.replace('\n', "\n        "));
         }
         text.push('\n');
         text

@@ -1,7 +1,7 @@
 //! What may be set from outside, and putting it in: `$(name)`, `$$(`, the built-in `$(run)` and `$(dir)`, and secrets, which are never put in.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chaos_core::literal::Slug;
@@ -17,7 +17,8 @@ use super::tree::{Data, Key, Node, Place};
 #[derive(Default)]
 pub(super) struct Parameters {
     known: BTreeMap<String, Known>,
-    used: RefCell<BTreeSet<String>>,
+    /// How often each is put in.
+    used: RefCell<BTreeMap<String, usize>>,
 }
 
 enum Known {
@@ -25,8 +26,8 @@ enum Known {
     Value(String),
     /// It stays `$(name)` in everything that is written down.
     Secret,
-    /// Nothing sets it; how to.
-    Unset(String),
+    /// Nothing sets it: where it is declared, and how to.
+    Unset(Place, String),
     /// It has an error of its own.
     Wrong,
 }
@@ -49,7 +50,7 @@ impl Parameters {
         let mut parameters = Self::default();
         parameters.known.insert("run".into(), Known::Value(run.into()));
         parameters.known.insert("dir".into(), Known::Value(folder.display().to_string()));
-        parameters.used.borrow_mut().extend(["run".to_owned(), "dir".to_owned()]);
+        parameters.used.borrow_mut().extend([("run".to_owned(), 1), ("dir".to_owned(), 1)]);
         parameters
     }
 
@@ -96,7 +97,7 @@ impl Parameters {
                     Known::Value(value)
                 }
             }
-            Ok(None) => Known::Unset(how_to_set(declared, &name)),
+            Ok(None) => Known::Unset(key.place, how_to_set(declared, &name)),
             Err(message) => {
                 let place = node.get("file").map_or(node.place, |file| file.place);
                 problems.error(place, "file", message, None);
@@ -111,7 +112,7 @@ impl Parameters {
         let shown = |known: &Known| match known {
             Known::Value(value) => Some(value.clone()),
             Known::Secret => Some("(secret)".to_owned()),
-            Known::Unset(_) | Known::Wrong => None,
+            Known::Unset(..) | Known::Wrong => None,
         };
         let declared = self.known.iter().filter(|(name, _)| *name != "run" && *name != "dir");
         declared.filter_map(|(name, known)| Some((name.clone(), shown(known)?))).collect()
@@ -119,7 +120,7 @@ impl Parameters {
 
     /// Is it put in anywhere?
     pub(super) fn is_used(&self, name: &str) -> bool {
-        self.used.borrow().contains(name)
+        self.used.borrow().contains_key(name)
     }
 
     /// Every name, the built-in ones included.
@@ -132,6 +133,16 @@ impl Parameters {
         let Data::Map(entries) = &mut root.data else { return };
         for (key, value) in entries.iter_mut().filter(|(key, _)| key.text != "parameters") {
             self.put(problems, value, key.text == "with", false);
+        }
+        self.tell_unset(problems);
+    }
+
+    /// One error for each that is needed and not set, where it is declared, however often it is put in.
+    fn tell_unset(&self, problems: &mut Problems) {
+        for (name, known) in &self.known {
+            let (Known::Unset(place, how), Some(times)) = (known, self.used.borrow().get(name).copied()) else { continue };
+            let needed = if times == 1 { String::new() } else { format!(", and is put in {times} times") };
+            problems.error(*place, "unset-parameter", format!("`{name}` has no value{needed}"), how.clone());
         }
     }
 
@@ -192,7 +203,7 @@ impl Parameters {
     }
 
     fn one(&self, problems: &mut Problems, name: &str, place: Place, filled: bool, result: &mut String) {
-        self.used.borrow_mut().insert(name.to_owned());
+        *self.used.borrow_mut().entry(name.to_owned()).or_default() += 1;
         match self.known.get(name) {
             Some(Known::Value(value)) if filled => result.push_str(&value.replace("$(", "$$(")),
             Some(Known::Value(value)) => result.push_str(value),
@@ -205,8 +216,8 @@ impl Parameters {
                 let message = format!("the secret `{name}` may stand only under `with:` of a probe and under `env:`");
                 problems.error(place, "secret", message, "everything else is shown in plan and record".to_owned());
             }
-            Some(Known::Unset(how)) => problems.error(place, "unset-parameter", format!("`{name}` has no value"), how.clone()),
-            Some(Known::Wrong) => problems.spoil(place),
+            // Told once, where it is declared.
+            Some(Known::Unset(..) | Known::Wrong) => problems.spoil(place),
             None if problems.list.iter().any(|problem| problem.code == BRACES && problem.line == place.line) => problems.spoil(place),
             None => {
                 let known = self.names();

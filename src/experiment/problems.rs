@@ -10,6 +10,8 @@ pub(super) struct Problems {
     pub(super) list: Vec<Diagnostic>,
     /// Values that are not what was meant: one error has been told, and nothing more is to be said about them.
     spoilt: Vec<Place>,
+    /// So many were found, those among them about which nothing is said.
+    pub(super) found: usize,
     /// A part could not be read: what is not found may well stand there.
     pub(super) incomplete: bool,
 }
@@ -29,6 +31,7 @@ impl Problems {
     }
 
     fn add(&mut self, severity: Severity, place: Place, code: &'static str, message: String, hint: Option<String>) {
+        self.found += 1;
         if self.spoilt.iter().any(|spoilt| spoilt.file == place.file && spoilt.offset == place.offset)
             || (self.incomplete && code == "unknown-name")
         {
@@ -65,12 +68,37 @@ fn begins(source: &Source, at: usize, text: &str) -> bool {
 }
 
 /// The one of `known` that was probably meant.
-pub(super) fn meant<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+///
+/// ```
+/// assert_eq!(chaos::experiment::meant("process.kil", ["process.kill", "process.pause"]), Some("process.kill"));
+/// ```
+#[must_use]
+pub fn meant<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let known: Vec<&str> = known.into_iter().collect();
+    misspelt(written, &known).or_else(|| related(written, &known))
+}
+
+/// The one of `known` that is written almost so.
+fn misspelt<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     let lower = written.to_lowercase();
     let distance = |word: &str| strsim::damerau_levenshtein(&lower, &word.to_lowercase());
-    let near = known.into_iter().map(|word| (distance(word), word)).min_by_key(|(distance, _)| *distance)?;
+    let near = known.iter().map(|word| (distance(word), *word)).min_by_key(|(distance, _)| *distance)?;
     let allowed = (written.chars().count().max(near.1.chars().count()) / 3).max(1);
     (near.0 <= allowed).then_some(near.1)
+}
+
+/// The one of `known` that begins like it, or the one of the same family (`process.freeze`, `process.pause`).
+fn related<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
+    const LIKE: f64 = 0.8;
+    let lower = written.to_lowercase();
+    let mut begin = known.iter().filter(|word| lower.len() >= 3 && (word.starts_with(&lower) || lower.starts_with(**word)));
+    if let (Some(one), None) = (begin.next(), begin.next()) {
+        return Some(one);
+    }
+    let (family, _) = lower.split_once('.')?;
+    let alike = |word: &str| strsim::jaro_winkler(word, &lower);
+    let family = known.iter().filter(|word| word.split_once('.').is_some_and(|(of, _)| of == family) && alike(word) > LIKE);
+    family.copied().max_by(|a, b| alike(a).total_cmp(&alike(b)))
 }
 
 /// ``did you mean `x`?``, or else what is known.
@@ -78,5 +106,20 @@ pub(super) fn did_you_mean<'k>(written: &str, known: &[&'k str], otherwise: impl
     match meant(written, known.iter().copied()) {
         Some(word) => Some(format!("did you mean `{word}`?")),
         None => otherwise(known),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::meant;
+
+    #[test]
+    fn a_word_is_recognised_by_its_letters_its_beginning_or_its_family() {
+        let faults = ["process.kill", "process.pause", "disk.fill", "cpu.burn"];
+        assert_eq!(meant("proces.kill", faults), Some("process.kill"));
+        assert_eq!(meant("process.freeze", faults), Some("process.pause"));
+        assert_eq!(meant("steady", ["title", "steady_state"]), Some("steady_state"));
+        assert_eq!(meant("net.delay", faults), None);
+        assert_eq!(meant("", faults), None);
     }
 }

@@ -223,7 +223,12 @@ impl<'t> Builder<'t> {
                 ("a quote is opened and never closed".to_owned(), None)
             }
             ErrorKind::UnclosedFlowCollection { open } => (format!("a `{open}` is never closed"), None),
-            _ if error.info().contains(" tab") => ("a tab stands where YAML wants spaces".to_owned(), Some("indent with spaces")),
+            _ if error.info().contains(" tab") || error.info().starts_with("tab") => {
+                ("a tab stands where YAML wants spaces".to_owned(), Some("indent with spaces"))
+            }
+            _ if error.info().contains("mapping values are not allowed") => {
+                ("YAML reads `: ` here as the end of a key".to_owned(), Some("put the whole value in quotes: it holds `: `"))
+            }
             _ => (format!("not YAML: {}", error.info()), None),
         };
         Stopped { place, message, hint: hint.map(str::to_owned) }

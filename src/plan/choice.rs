@@ -97,11 +97,7 @@ fn amount(amount: Amount, of: usize, set: &str, group: Option<&str>, path: &str)
 
 /// What share of `of` allows at least one, in words.
 pub(super) fn smallest_share(of: usize) -> String {
-    if of == 0 {
-        "there is nothing to take a share of".into()
-    } else {
-        format!("{}% allows 1; nothing was injected", 100_usize.div_ceil(of))
-    }
+    if of == 0 { "there is nothing to take a share of".into() } else { format!("{}% allows 1", 100_usize.div_ceil(of)) }
 }
 
 fn ordered(members: Vec<&Target>, order: Option<Order>, seed: u64, position: &str) -> Vec<Target> {

@@ -1,5 +1,7 @@
 //! What stands over a run and over a hypothesis: a word, a sign, and how good that is.
 
+use chaos_core::event::Phase;
+
 use crate::judge::exit::Headline;
 use crate::judge::verdict::{HypothesisVerdict, Part, State, Verdict};
 use crate::judge::{Record, failed_command};
@@ -59,7 +61,7 @@ pub(super) fn of_hypothesis(verdict: &Verdict, h: &HypothesisVerdict) -> Heading
 
 /// It was not well to begin with.
 pub(super) fn baseline_missed(h: &HypothesisVerdict) -> bool {
-    h.samples > 0 && h.lines.iter().any(|l| l.part == Part::Baseline && l.state == State::Refuted)
+    h.lines.iter().any(|l| l.part == Part::Baseline && l.state == State::Refuted)
 }
 
 /// Not all of what was asked has been observed.
@@ -67,7 +69,7 @@ pub(super) const fn ended_early(verdict: &Verdict) -> bool {
     verdict.facts.aborted || verdict.facts.stopped
 }
 
-/// Was anything sampled at all? If not, there is nothing to say about users.
-pub(super) fn anything_sampled(verdict: &Verdict) -> bool {
-    verdict.hypotheses.iter().any(|h| h.samples + h.void > 0)
+/// Did anybody look at all? If not, there is nothing to say about users.
+pub(super) fn anybody_looked(record: &Record) -> bool {
+    record.phase(Phase::Baseline).is_some()
 }

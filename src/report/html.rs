@@ -34,7 +34,7 @@ pub fn html(record: &Record, verdict: &Verdict) -> String {
                 main {
                     (header(record, verdict))
                     (numbers(verdict))
-                    @if heading::anything_sampled(verdict) {
+                    @if heading::anybody_looked(record) {
                         @for index in 0..verdict.hypotheses.len() { (hypothesis(record, verdict, index, &axis)) }
                     }
                     (timeline(record, verdict, &axis))

@@ -12,7 +12,7 @@ use crate::judge::{Record, Verdict as Judged};
 /// Renders a run as one test suite.
 #[must_use]
 pub fn junit(record: &Record, verdict: &Judged) -> String {
-    let mut cases: Vec<Case> = verdict.hypotheses.iter().map(|h| hypothesis(verdict, h)).collect();
+    let mut cases: Vec<Case> = verdict.hypotheses.iter().map(|h| hypothesis(record, verdict, h)).collect();
     cases.push(cleanup(verdict));
     cases.extend(run(record, verdict));
     let count = |kind: &str| cases.iter().filter(|c| c.outcome.0 == kind).count();
@@ -60,8 +60,12 @@ impl Case {
     }
 }
 
-fn hypothesis(verdict: &Verdict, h: &HypothesisVerdict) -> Case {
+fn hypothesis(record: &Record, verdict: &Verdict, h: &HypothesisVerdict) -> Case {
     let head = heading::of_hypothesis(verdict, h);
+    if !heading::anybody_looked(record) {
+        let outcome = ("error", "inconclusive: nothing was sampled".to_owned());
+        return Case { name: h.name.clone(), outcome, detail: String::new() };
+    }
     let wanted = |l: &&crate::judge::verdict::Line| l.state == head.state;
     let first = h.lines.iter().find(wanted);
     let said = first.map(|l| format!("{} {}: {}", l.part.word(), l.asked, l.observed));

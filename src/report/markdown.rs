@@ -29,7 +29,7 @@ pub fn markdown(record: &Record, verdict: &Verdict) -> String {
         }
         out.push('\n');
     }
-    for h in verdict.hypotheses.iter().filter(|_| heading::anything_sampled(verdict)) {
+    for h in verdict.hypotheses.iter().filter(|_| heading::anybody_looked(record)) {
         hypothesis(&mut out, verdict, h);
     }
     left(&mut out, verdict);

@@ -170,7 +170,7 @@ pub(super) fn remarks(record: &Record, verdict: &Verdict) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     if let Some((_, _, missed)) = &record.gate {
         // Hypotheses say it better, with all their samples; and what did not start is the headline.
-        let told = record.not_started().is_some() || verdict.hypotheses.iter().any(heading::baseline_missed);
+        let told = record.not_started().is_some() || verdict.hypotheses.iter().any(|h| h.samples > 0 && heading::baseline_missed(h));
         all.extend(missed.iter().filter(|_| !told).cloned());
     }
     let early = record.aborted.iter().filter(|(_, _, because)| !verdict.sentence.contains(because.as_str()));

@@ -107,7 +107,7 @@ impl Screen<'_> {
     }
 
     fn seen(&mut self) {
-        if !heading::anything_sampled(self.verdict) {
+        if !heading::anybody_looked(self.record) {
             return;
         }
         self.heading("What users saw");

@@ -205,6 +205,21 @@ fn a_set_that_no_parameter_has_is_refused() {
 }
 
 #[test]
+fn a_parameter_without_value_is_told_once_and_spoils_nothing_else() {
+    let main = MAIN.replace("port: {default: 8080}", "port: {}").replace("{system: api}", "{listening_on: $(port)}");
+    let refused = World::new(&[("main.yaml", &main)]).refused();
+    assert!(refused.contains("`port` has no value, and is put in 5 times"), "{refused}");
+    assert_eq!(refused.matches("error:").count(), 1, "{refused}");
+    World::new(&[("main.yaml", &main)]).set("port", "8080").loaded();
+}
+
+#[test]
+fn who_runs_it_again_sets_again_what_was_set() {
+    let experiment = World::new(&[("main.yaml", MAIN)]).set("port", "9090").loaded().experiment;
+    assert_eq!(experiment.set.into_iter().collect::<Vec<_>>(), ["port"]);
+}
+
+#[test]
 fn what_ships_is_right() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
     let (faults, probes, kinds) = vocabulary::real();

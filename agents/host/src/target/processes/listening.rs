@@ -72,16 +72,18 @@ fn only_held(socket: Listening, snapshot: &Snapshot, holders: &BTreeSet<ProcessI
 }
 
 fn nobody(ports: &Ports, sockets: &Sockets) -> ResolveError {
-    const SHOWN: usize = 5;
+    const SHOWN: usize = 3;
     let near = ports.iter().next().unwrap_or(0);
     let mut others: Vec<Listening> = sockets.listening().collect();
-    others.sort_by_key(|l| (l.port.abs_diff(near), l.port));
-    others.dedup_by_key(|l| l.port);
+    // Those of which nothing can be said come last.
+    others.sort_by_key(|l| (sockets.holders(*l).is_none_or(BTreeSet::is_empty), l.port.abs_diff(near), l.port));
+    let mut seen = BTreeSet::new();
+    others.retain(|l| seen.insert(l.port));
     let listed: Vec<String> = others.iter().take(SHOWN).map(|l| format!("{} {}", l.port, describe_holder(sockets, *l))).collect();
     let hint = if listed.is_empty() {
         "nothing listens on TCP in this network namespace; what listens inside a container is not seen here".to_owned()
     } else {
-        format!("nearby listen: {}", listed.join(" · "))
+        format!("nearby listen:\n{}", listed.join(",\n"))
     };
     ResolveError::nothing(format!("nobody listens on port {ports}")).hint(hint)
 }
