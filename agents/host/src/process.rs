@@ -2,6 +2,7 @@
 //!
 //! A process is its pid *and* its start time. A zombie is dead everywhere: it only waits to be reaped.
 
+mod brand;
 mod ending;
 mod held;
 mod kin;
@@ -9,6 +10,7 @@ mod snapshot;
 mod sockets;
 mod tagged;
 
+pub(crate) use brand::{brand, brand_of, brand_on, can_brand};
 pub(crate) use ending::{Ending, end, living};
 pub(crate) use held::Held;
 pub(crate) use kin::Kin;

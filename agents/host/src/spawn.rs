@@ -14,7 +14,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::setsid;
+
+use crate::process::{brand, brand_of, can_brand};
 
 type Request = (Command, SyncSender<io::Result<Child>>);
 
@@ -31,7 +34,11 @@ impl Spawner {
 
     /// Starts a process of the experiment's own.
     pub(crate) fn launch(&self, launch: Launch<'_>) -> io::Result<Child> {
-        self.spawn(launch.command()?)
+        can_brand()?;
+        let number = brand_of(launch.tag);
+        let mut command = launch.command()?;
+        branded(&mut command, number);
+        self.spawn(command)
     }
 
     /// Starts a child in a session of its own. Every descriptor of ours is closed on exec.
@@ -59,17 +66,42 @@ fn start_thread() -> Sender<Request> {
     requests
 }
 
-/// A session of its own: signals of our terminal do not reach it.
+/// A session of its own: signals of our terminal do not reach it. And none of our own protection from memory pressure, which it would
+/// hand on to whatever it starts: somebody else would die in its stead.
 #[allow(unsafe_code)]
 fn detach(command: &mut Command) {
-    // SAFETY: runs between fork and exec; setsid is one system call, allocates nothing and takes no lock.
+    let is_protected = std::fs::read_to_string(OOM_SCORE).is_ok_and(|score| score.starts_with('-'));
+    // SAFETY: runs between fork and exec; makes a few system calls, allocates nothing and takes no lock.
     unsafe {
-        command.pre_exec(|| setsid().map(drop).map_err(io::Error::from));
+        command.pre_exec(move || {
+            if is_protected {
+                unprotect()?;
+            }
+            setsid().map(drop).map_err(io::Error::from)
+        });
+    }
+}
+
+const OOM_SCORE: &str = "/proc/self/oom_score_adj";
+
+fn unprotect() -> io::Result<()> {
+    let score = rustix::fs::open(c"/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&score, b"0").map(drop).map_err(io::Error::from)
+}
+
+/// Bears the number before it becomes the program, and for ever.
+#[allow(unsafe_code)]
+fn branded(command: &mut Command, number: u64) {
+    // SAFETY: runs between fork and exec; makes two system calls, allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(move || brand(number));
     }
 }
 
 /// A process of the experiment's own, to be started.
 pub(crate) struct Launch<'a> {
+    /// By which it and all that it starts are known.
+    pub(crate) tag: &'a str,
     /// The program.
     pub(crate) program: &'a Path,
     /// Its arguments.

@@ -1,5 +1,6 @@
 //! What bears our mark on this host, journal or not: the second net.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use crate::cgroup::quoted;
 use crate::faults::is_still;
 use crate::file::PREFIX;
-use crate::process::{Snapshot, name_of};
+use crate::process::{Entry, Snapshot, brand_of, brand_on, name_of};
 
 /// Something of ours. That of a run that lives belongs there; the rest was left behind.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +27,7 @@ pub struct Found {
     pub stamps: Vec<(String, Value)>,
 }
 
-/// Looks for everything that bears our mark: processes by their environment, and folders of originals at the top of every mount, in
+/// Looks for everything that bears our mark: processes by their environment or brand, and folders of originals at the top of every mount, in
 /// `roots` and in all folders above those. Values in control groups bear no mark and are not found.
 ///
 /// # Errors
@@ -43,15 +44,29 @@ pub fn sweep(roots: &[PathBuf]) -> io::Result<Vec<Found>> {
 
 fn processes() -> io::Result<Vec<Found>> {
     let snapshot = Snapshot::take()?;
-    let ours = snapshot.living().filter(|e| !e.is_kernel()).filter_map(|entry| {
-        let environ = Process::new(entry.id.pid).and_then(|p| p.environ()).ok()?;
-        environ.get(OsStr::new("CHAOS_TAG")).filter(|tag| tag.as_encoded_bytes().starts_with(b"chaos-"))?;
-        let run = environ.get(OsStr::new("CHAOS_RUN"))?.to_string_lossy().into_owned();
+    let all: Vec<&Entry> = snapshot.living().filter(|e| !e.is_kernel()).collect();
+    let tagged: BTreeMap<i32, (String, String)> = all.iter().filter_map(|e| Some((e.id.pid, tag_and_run(e.id.pid)?))).collect();
+    // A process that is known by its brand alone does not say of which run it is; its keeper does.
+    let runs: BTreeMap<u64, &String> =
+        tagged.values().map(|(tag, run)| (brand_of(tag.strip_suffix("-keeper").unwrap_or(tag)), run)).collect();
+    let ours = all.into_iter().filter_map(|entry| {
         let pid = entry.id.pid;
+        let run = match (tagged.get(&pid), brand_on(pid)) {
+            (Some((_, run)), _) => run.clone(),
+            (None, Ok(Some(brand))) => runs.get(&brand).map_or("unknown", |run| run).to_owned(),
+            (None, _) => return None,
+        };
         let remove = vec![format!("{} && kill -9 {pid}", is_still(entry.id))];
         Some(Found { run, what: format!("{} (pid {pid})", name_of(pid)), remove, stamps: Vec::new() })
     });
     Ok(ours.collect())
+}
+
+/// What a process says in its environment.
+fn tag_and_run(pid: i32) -> Option<(String, String)> {
+    let environ = Process::new(pid).and_then(|p| p.environ()).ok()?;
+    let value = |key: &str| environ.get(OsStr::new(key)).map(|value| value.to_string_lossy().into_owned());
+    Some((value("CHAOS_TAG").filter(|tag| tag.starts_with("chaos-"))?, value("CHAOS_RUN")?))
 }
 
 fn mount_points() -> io::Result<Vec<PathBuf>> {

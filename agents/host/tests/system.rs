@@ -82,6 +82,101 @@ async fn rule_39_what_daemonises_or_ignores_sigterm_is_stopped_all_the_same() {
     assert_eq!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::None);
 }
 
+/// Programs without a trace of us in their environment, as of servers that write their title over it; one of them a daemon.
+const CLEANED: &str = "setsid env -i sh -c 'echo $$ >> pids; exec sleep 600' & exec env -i sh -c 'echo $$ >> pids; exec sleep 600'";
+
+fn cleaned(folder: &Path) -> Vec<i32> {
+    let pids = || std::fs::read_to_string(folder.join("pids")).unwrap_or_default();
+    wait_for("both of them", || pids().ends_with('\n') && pids().lines().count() == 2);
+    let pids: Vec<i32> = pids().lines().map(|l| l.parse().expect("a pid")).collect();
+    for pid in &pids {
+        wait_for("its program", || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.trim() == "sleep"));
+        let environ = std::fs::read_to_string(format!("/proc/{pid}/environ")).expect("its environment");
+        assert!(!environ.contains("CHAOS"), "{environ}");
+    }
+    pids
+}
+
+#[tokio::test]
+async fn rule_39_what_wipes_its_environment_is_found_and_stopped_by_whoever_recovers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let undo = start(&host, "cleaned", &spec(folder.path(), CLEANED, json!({"log": "log"}))).await;
+    let pids = cleaned(folder.path());
+    let swept = chaos_host::sweep(&[]).expect("swept");
+    for pid in &pids {
+        let found = swept.iter().find(|f| f.what.ends_with(&format!("(pid {pid})"))).expect("the second net holds it");
+        assert_eq!(found.run, format!("t{}", std::process::id()));
+    }
+    let other = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&other);
+    let fault = table.get("system.process").expect("the fault");
+    assert_eq!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::Whole);
+    fault.revert(&undo).await.expect("stopped");
+    assert_eq!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::None);
+    for pid in pids {
+        assert_eq!(scenes::state(pid), "dead", "said to be stopped, {pid} runs");
+    }
+}
+
+#[tokio::test]
+async fn rule_39_what_wipes_its_environment_is_stopped_by_its_keeper() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let undo = start(&host, "kept", &spec(folder.path(), CLEANED, json!({"log": "log"}))).await;
+    let pids = cleaned(folder.path());
+    let keeper = std::process::Command::new(scenes::HELPER)
+        .args(["helper", "keep", "--tag", "keeper", "--parent", "1", "--deadline", "0", "--grace", "100"])
+        .args(["--of", undo["tag"].as_str().expect("its tag")])
+        .stdin(std::process::Stdio::null())
+        .status()
+        .expect("a helper");
+    assert!(keeper.success());
+    for pid in pids {
+        assert_eq!(scenes::state(pid), "dead");
+    }
+    faults(&host).get("system.process").expect("the fault").revert(&undo).await.expect("stopped");
+}
+
+#[tokio::test]
+async fn rule_39_the_printed_command_stops_what_wipes_its_environment() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let undo = start(&host, "printed", &spec(folder.path(), CLEANED, json!({"log": "log"}))).await;
+    let pids = cleaned(folder.path());
+    let table = faults(&host);
+    let fault = table.get("system.process").expect("the fault");
+    for line in fault.explain(&undo) {
+        assert!(std::process::Command::new("sh").args(["-c", &line]).status().expect("a shell").success(), "{line}");
+    }
+    wait_for("their end", || pids.iter().all(|pid| scenes::state(*pid) == "dead"));
+    fault.revert(&undo).await.expect("stopped");
+}
+
+#[tokio::test]
+async fn rule_18_what_is_started_does_not_inherit_our_protection_from_memory_pressure() {
+    let own = || std::fs::read_to_string("/proc/self/oom_score_adj").expect("our score");
+    let before = own();
+    if std::fs::write("/proc/self/oom_score_adj", "-13").is_err() {
+        return scenes::not_covered("what_is_started_does_not_inherit", "needs the right to lower one's score");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let script = "cat /proc/self/oom_score_adj > first; mv first score; exec sleep 600";
+    let undo = start(&host, "score", &spec(folder.path(), script, json!({"log": "log"}))).await;
+    let keepers = scenes::helpers("keep");
+    std::fs::write("/proc/self/oom_score_adj", before.trim()).expect("as it was");
+    let score = folder.path().join("score");
+    wait_for("its score", || score.exists());
+    assert_eq!(std::fs::read_to_string(&score).expect("its score").trim(), "0");
+    assert!(!keepers.is_empty());
+    for keeper in keepers {
+        let score = std::fs::read_to_string(format!("/proc/{keeper}/oom_score_adj")).unwrap_or_default();
+        assert!(!score.starts_with('-'), "the helper that ends the system keeps {score}");
+    }
+    faults(&host).get("system.process").expect("the fault").revert(&undo).await.expect("stopped");
+}
+
 #[tokio::test]
 async fn rule_39_what_a_process_leaves_behind_is_reaped() {
     let folder = tempfile::tempdir().expect("a folder");

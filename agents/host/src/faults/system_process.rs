@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failed;
 use crate::helper::Helper;
-use crate::process::{Ending, Snapshot, end, living};
+use crate::process::{Ending, Snapshot, brand_of, end, living};
 use crate::spawn::{Launch, Spawner};
 use crate::system::StartAgain;
 use crate::world::{Host, HostView};
@@ -88,8 +88,8 @@ impl Fault for SystemProcessFault {
     fn profile(&self) -> Profile {
         Profile {
             summary: "a process of the experiment's own system",
-            about: "Started in a session of its own, with the run's tag in its environment, by which it and everything that it starts is \
-                found again. Stopped last of all: SIGTERM, `stop_grace`, SIGKILL, until two looks find nobody. Should executor and coordinator \
+            about: "Started in a session of its own, with the run's tag in its environment, and a brand in a limit that nothing uses, by \
+                which it and everything that it starts is found again, whatever it does to its title, user or environment. Stopped last of all: SIGTERM, `stop_grace`, SIGKILL, until two looks find nobody. Should executor and coordinator \
                 both be killed, a helper that waits for nothing else stops it.",
             example: "system:\n  api: {run: ./api --port 8080, restart_after: 500ms}",
             takes: &[],
@@ -168,7 +168,8 @@ impl Fault for SystemProcessFault {
 
     fn explain(&self, undo: &Undo) -> Vec<String> {
         let Undo::V1(start) = undo;
-        vec![format!("grep -lsz '^CHAOS_TAG={}$' /proc/[0-9]*/environ | cut -d/ -f3 | xargs -r kill", start.tag)]
+        let brand = brand_of(&start.tag);
+        vec![format!("grep -ls '^Max realtime timeout  *{brand} ' /proc/[0-9]*/limits | cut -d/ -f3 | xargs -r kill")]
     }
 }
 
@@ -179,6 +180,7 @@ impl Start {
         let mut env: Vec<(&str, String)> = self.env.iter().map(|(k, v)| (k.as_str(), secrets.fill(v))).collect();
         env.extend([("CHAOS_TAG", self.tag.clone()), ("CHAOS_RUN", self.run.clone()), ("CHAOS_SYSTEM", self.name.clone())]);
         spawner.launch(Launch {
+            tag: &self.tag,
             program: if first == Path::new("chaos") { chaos } else { &first },
             arguments: words.collect(),
             env,

@@ -27,7 +27,7 @@ pub(crate) enum Ending {
 
 /// The processes with this tag that live.
 pub(crate) fn living(tag: &str) -> io::Result<Vec<ProcessId>> {
-    Ok(tagged(&Snapshot::take()?, &Mark::Tag(tag.to_owned())))
+    tagged(&Snapshot::take()?, &Mark::Tag(tag.to_owned()))
 }
 
 /// SIGTERM to everybody with this tag, `grace`, SIGKILL. Without grace they are killed at once.

@@ -18,7 +18,8 @@ use crate::process::{Entry, Mark, Snapshot, tagged};
 pub(super) fn all(selector: &Selector, context: &ResolveContext, snapshot: &Snapshot) -> Result<BTreeSet<ProcessId>, ResolveError> {
     let mut found: BTreeSet<ProcessId> = snapshot.living().filter(|e| !e.is_kernel()).map(|e| e.id).collect();
     if let Some(name) = &selector.system {
-        let ours = tagged(snapshot, &Mark::System { run: context.run.clone(), name: name.clone() });
+        let ours = tagged(snapshot, &Mark::System { run: context.run.clone(), name: name.clone() })
+            .map_err(|e| ResolveError::new(format!("look for `system: {name}`: {e}")))?;
         found.retain(|id| ours.contains(id));
     }
     if let Some(path) = &selector.pid_file {
