@@ -1,89 +1,31 @@
 //! One injection, from its grant to its end, in one task that is never dropped.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::reporter::Reporter;
+use super::shared::Shared;
 use super::take_down::Progress;
-use super::{Composition, Executor};
 use crate::boot_timer;
-use crate::claim::{Claim, Claims};
+use crate::claim::Claim;
 use crate::clock::Boot;
 use crate::event::{InjectionState, What};
 use crate::failpoint;
 use crate::fault::{Armed, FaultError, InPlace, InjectionId, Persistence, Prepared, Presence, Profile, Reversibility, Reverted, UndoJson};
 use crate::fault_call::{Call, FaultCall, Staged};
-use crate::journal::{Intent, Journal, JournalError, Record};
-use crate::lever::Lever;
+use crate::journal::{Intent, Record};
 use crate::plan::PlannedInjection;
-use crate::state_dir::StateDir;
-use crate::take_back::{AT_ONCE, Patience, TakeBack};
+use crate::take_back::TakeBack;
 use crate::target::Target;
 
 /// How often an effect in force is inspected.
 const INSPECT_EVERY: Duration = Duration::from_secs(1);
 /// No effect is inspected more often.
 const SHORTEST_INSPECTION: Duration = Duration::from_millis(50);
-
-/// What all injections of a run share.
-pub(super) struct Shared {
-    pub(super) run: String,
-    pub(super) state: StateDir,
-    pub(super) claims: Claims,
-    pub(super) lever: Lever,
-    pub(super) patience: Patience,
-    pub(super) class_patience: Duration,
-    pub(super) journal: Mutex<Journal>,
-    pub(super) world: Composition,
-    pub(super) reporter: Arc<Reporter>,
-    pub(super) reverting: Arc<Semaphore>,
-    /// Why nothing new may be injected: said once.
-    pub(super) trouble: watch::Sender<Option<String>>,
-}
-
-impl Shared {
-    pub(super) fn new(executor: Executor, journal: Journal, world: Composition, reporter: Arc<Reporter>, run: String) -> Self {
-        Self {
-            run,
-            state: executor.state,
-            claims: executor.claims,
-            lever: executor.lever,
-            patience: executor.patience,
-            class_patience: executor.class_patience,
-            journal: Mutex::new(journal),
-            world,
-            reporter,
-            reverting: Arc::new(Semaphore::new(AT_ONCE)),
-            trouble: watch::Sender::new(None),
-        }
-    }
-
-    /// Writes to the journal, on a thread: a disk that hangs holds up only the injection that waits for it.
-    pub(super) async fn journal<T: Send + 'static>(
-        self: &Arc<Self>,
-        write: impl FnOnce(&mut Journal) -> Result<T, JournalError> + Send + 'static,
-    ) -> Result<T, FaultError> {
-        let this = Arc::clone(self);
-        let written = tokio::task::spawn_blocking(move || {
-            write(&mut this.journal.lock().unwrap_or_else(PoisonError::into_inner))
-                .map_err(|e| FaultError { hint: e.hint().map(str::to_owned), ..FaultError::new(e.to_string()) })
-        });
-        let result = written.await.unwrap_or_else(|e| Err(FaultError::new(format!("a defect while journaling: {e}"))));
-        if let Err(e) = &result {
-            self.trouble.send_if_modified(|trouble| {
-                let first = trouble.is_none();
-                trouble.get_or_insert_with(|| e.message.clone());
-                first
-            });
-        }
-        result
-    }
-}
 
 /// What an injection's task is told.
 pub(super) enum Command {

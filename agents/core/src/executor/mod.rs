@@ -26,7 +26,9 @@ mod grant;
 mod injection;
 mod process;
 mod reporter;
+mod serve;
 mod session;
+mod shared;
 mod take_down;
 
 use std::os::fd::OwnedFd;
@@ -38,7 +40,8 @@ pub(crate) use reporter::Reporter;
 pub(crate) use first::socket_of_parent;
 pub use first::{Coordinator, is_first_process, start_coordinator};
 pub use process::{Surroundings, detach};
-pub use session::{SYSTEM_PROCESS, ServeError, serve};
+pub use serve::{ServeError, serve};
+pub use session::SYSTEM_PROCESS;
 
 use crate::claim::Claims;
 use crate::event::SystemState;
