@@ -19,7 +19,7 @@ use super::{Console, Failure, Global, plan, recover, runtime};
 use crate::experiment::Loaded;
 use crate::judge::{self, Reading, Record, Verdict};
 use crate::report;
-use crate::run::{self, Done, RecordFile, Setup, Sink};
+use crate::run::{self, Done, RecordFile, Setup, Sink, Torn};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -65,9 +65,9 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
     worlds.host.protect(state.path());
     let folder = state.make_run_folder(&run_id).map_err(|e| Failure::usage(e.to_string()).hint(e.hint))?;
     let runtime = runtime()?;
-    let done = runtime.block_on(execute(args, &loaded, &run_id, &folder, lever, &state, console, worlds))?;
+    let (done, torn) = runtime.block_on(execute(args, &loaded, &run_id, &folder, lever, &state, console, worlds))?;
     runtime.shutdown_background();
-    finish(args, done, &loaded, &folder, console)
+    finish(args, done, &torn, &loaded, &folder, console)
 }
 
 #[expect(clippy::too_many_arguments, reason = "everything that a run is made of comes together here")]
@@ -80,7 +80,7 @@ async fn execute(
     state: &StateDir,
     console: Console,
     worlds: &Worlds,
-) -> Result<Done, Failure> {
+) -> Result<(Done, Torn), Failure> {
     let begin = Begin {
         run: run_id.to_owned(),
         chaos: env!("CARGO_PKG_VERSION").to_owned(),
@@ -89,6 +89,7 @@ async fn execute(
         lease: LEASE.into(),
     };
     let link = ExecutorLink::spawn(worlds.host.view().program(), state.path(), begin).await.map_err(not_started)?;
+    let (sinks, torn) = sinks(args, folder, console)?;
     let protected = |target: &Target| worlds.protected(target);
     let port_owner = |port: u16| worlds.host.view().who_listens(port);
     let known = worlds.known(&protected);
@@ -102,27 +103,29 @@ async fn execute(
         run_folder: folder,
         lever,
         link,
-        sinks: sinks(args, folder, console)?,
+        sinks,
         port_owner: &port_owner,
         user: std::env::var("SUDO_USER")
             .or_else(|_| std::env::var("USER"))
             .unwrap_or_else(|_| format!("uid {}", rustix::process::geteuid().as_raw())),
     };
-    run::run(setup).await.map_err(Failure::usage)
+    let done = run::run(setup).await.map_err(Failure::usage)?;
+    Ok((done, torn))
 }
 
 fn not_started(error: LinkError) -> Failure {
     Failure::usage(format!("nothing was run: {}", error.message)).maybe_hint(error.hint)
 }
 
-fn sinks(args: &Args, folder: &Path, console: Console) -> Result<Vec<Box<dyn Sink>>, Failure> {
+fn sinks(args: &Args, folder: &Path, console: Console) -> Result<(Vec<Box<dyn Sink>>, Torn), Failure> {
     let path = folder.join("record.jsonl");
     let record = RecordFile::create(&path).map_err(|e| Failure::usage(format!("write the record {}: {e}", path.display())))?;
+    let torn = record.torn();
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(record)];
     if !args.quiet {
         sinks.push(Box::new(Screen(report::Live::new(std::io::stderr(), console.style_err(), console.live))));
     }
-    Ok(sinks)
+    Ok((sinks, torn))
 }
 
 /// The live display, as one who listens to a run.
@@ -138,7 +141,7 @@ impl Sink for Screen {
 }
 
 /// Judges, tells, and gives the exit code.
-fn finish(args: &Args, done: Done, loaded: &Loaded, folder: &Path, console: Console) -> Result<ExitCode, Failure> {
+fn finish(args: &Args, done: Done, torn: &Torn, loaded: &Loaded, folder: &Path, console: Console) -> Result<ExitCode, Failure> {
     let Done { folding, recorder, refused } = done;
     let record = folding.into_record(Reading::OwnRun).map_err(|e| Failure::usage(e.message).maybe_hint(e.hint).exit(70))?;
     let verdict = judge::judge(&record);
@@ -151,10 +154,13 @@ fn finish(args: &Args, done: Done, loaded: &Loaded, folder: &Path, console: Cons
     let page = folder.join("report.html");
     let always = Outputs { html: Some(page.clone()), ..Outputs::default() };
     let written = write_reports(&always, &record, &verdict, console).and(write_reports(&args.outputs, &record, &verdict, console));
+    let whole = torn.why().map_or(Ok(()), |why| {
+        Err(Failure::usage(why).hint("this verdict stands, but the record ends early: `chaos report` will call the run aborted"))
+    });
     if !matches!(written, Ok(true)) {
         console.data(report::terminal(&record, &verdict, console.style_out()));
     }
-    match written {
+    match written.and_then(|to_stdout| whole.map(|()| to_stdout)) {
         Ok(_) => console.say(format_args!("\nreport: {}", page.display())),
         // The verdict stands, and is the exit code; only one that says nothing is wrong may not hide this.
         Err(failure) if verdict.exit == 0 => return Err(failure),

@@ -20,5 +20,5 @@ mod state;
 
 pub use phases::{Done, Setup, run};
 pub use pump::Interrupt;
-pub use record_file::RecordFile;
+pub use record_file::{RecordFile, Torn};
 pub use recorder::{Recorder, Sink};

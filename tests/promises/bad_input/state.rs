@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::scaffold::{Outcome, Program, Stage, root};
+use crate::scaffold::{Answer, HALF, Outcome, Program, Server, Stage, Text, Victim, answers, root};
 
 use super::right;
 
@@ -58,6 +58,49 @@ fn rule_12_a_full_disk_under_the_journal() {
     victim.assert_well();
     insta::assert_snapshot!(stage.plain(&outcome.err));
     run_after(&stage, &format!("{mount}; head -c 1M /dev/zero >{at}/filler 2>/dev/null || true")).expect(2).says("o space left on device");
+    victim.assert_well();
+}
+
+#[test]
+fn rule_12_a_disk_that_fills_up_during_the_run() {
+    if !root("rule_12_a_disk_that_fills_up_during_the_run") {
+        return;
+    }
+    let stage = Stage::new();
+    let (server, victim) = (Server::well(), Victim::new(&stage));
+    let filled = stage.path("filled");
+    let seen = filled.clone();
+    let gate = Server::new(move || if seen.exists() { Answer::Well } else { Answer::Bad });
+    let gate = format!("the disk is full: {{probe: http, with: {{get: '{}'}}, every: 10ms, timeout: 2s}}", gate.url());
+    let text = Text::new(&server, &victim)
+        .steady_state(format!("{}\n  {gate}", answers(&server, HALF)))
+        .method("[{wait_for: the disk is full, within: 90s}, {inject: process.pause, into: victim, for: 1s}]");
+    stage.write("experiment.yaml", text.yaml());
+    std::fs::create_dir(stage.state()).unwrap();
+    let at = stage.state().display().to_string();
+    // Filled by others once the run has its journal, whose room was taken before anything else.
+    let fill = format!(
+        "until grep -qs '\"phase\":\"method\"' {at}/runs/*/record.jsonl; do sleep 0.05; done; \
+         head -c 8M /dev/zero >{at}/filler 2>/dev/null || true; touch {}",
+        filled.display()
+    );
+    let outcome = run_after(&stage, &format!("mount -t tmpfs -o size=2M,mode=0700 none {at}; {{ ({fill}) >/dev/null 2>&1 & }}"));
+    let outcome = outcome.expect(2).says("UPHELD").says("inspection found nothing left");
+    outcome.says("write the re").says("o space left on device");
+    victim.assert_well();
+}
+
+#[test]
+fn what_a_user_may_not_do_is_not_done() {
+    if !root("what_a_user_may_not_do_is_not_done") {
+        return;
+    }
+    let stage = Stage::new();
+    let (_server, victim, text) = right(&stage);
+    let file = stage.write("experiment.yaml", text.yaml());
+    let outcome = stage.chaos_as_nobody(&["run", file.to_str().unwrap(), "--quiet"]);
+    assert!(matches!(outcome.exit, 2 | 6), "{} {} {}", outcome.exit, outcome.out, outcome.err);
+    outcome.says("not permitted");
     victim.assert_well();
 }
 
