@@ -28,7 +28,10 @@ struct Alone {
 
 impl Alone {
     fn new() -> Self {
-        let cgroups = FakeCgroups::new();
+        Self::within(FakeCgroups::new())
+    }
+
+    fn within(cgroups: FakeCgroups) -> Self {
         let started = Started::shell("sleep 600 & wait");
         wait_for("its child", || children(started.pid()).len() == 1);
         let group = cgroups.group(&[started.pid(), children(started.pid())[0]]);
@@ -82,6 +85,34 @@ async fn rule_4_a_process_in_the_root_group_is_refused() {
     let table = faults(&alone.host);
     let error = table.get("cpu.limit").expect("the fault").prepare(&json!({"cores": 0.5}), &target, &id()).await.expect_err("the root");
     assert!(error.message.contains("no control group of its own"), "{error}");
+}
+
+#[tokio::test]
+async fn rule_31_a_limit_whose_restore_was_cut_off_is_still_known_as_ours() {
+    let alone = Alone::within(FakeCgroups::of_the_first_version());
+    let table = faults(&alone.host);
+    let fault = table.get("cpu.limit").expect("the fault");
+    for (quota, period, left) in [
+        // As captured, and what a killed restore leaves between its writes.
+        ("-1", "100000", ["-1", "99991"]),
+        ("200000", "100000", ["49995", "100000"]),
+        ("150000", "50000", ["150000", "99991"]),
+    ] {
+        alone.write("cpu.cfs_quota_us", quota);
+        alone.write("cpu.cfs_period_us", period);
+        for cut_off in [false, true] {
+            let undo = alone.inject("cpu.limit", json!({"cores": 0.5})).await;
+            if cut_off {
+                alone.write("cpu.cfs_quota_us", left[0]);
+                alone.write("cpu.cfs_period_us", left[1]);
+            }
+            assert_ne!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::None, "{left:?} is said to be gone");
+            let notes = fault.revert(&undo).await.expect("reverted").notes;
+            assert!(notes.is_empty(), "{left:?}: {notes:?}");
+            assert_eq!([alone.read("cpu.cfs_quota_us"), alone.read("cpu.cfs_period_us")], [quota, period]);
+            assert_eq!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::None);
+        }
+    }
 }
 
 #[tokio::test]

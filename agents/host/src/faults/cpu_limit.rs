@@ -112,19 +112,19 @@ impl Fault for CpuLimit {
 
     async fn adjust(&self, spec: &Spec, undo: &Undo, world: &Host) -> Result<(), FaultError> {
         let Undo::V1 { group, mark, .. } = undo;
-        if !is_ours(group, *mark)? {
+        if present(group)?.1 != *mark {
             return Err(FaultError::new(format!("the quota of {} is not ours any more", group.folder.display())));
         }
         set(world, group, Some(limit(spec, *mark)), *mark)
     }
 
     async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
-        let Undo::V1 { group, quota, period, mark, throttled: before, .. } = undo;
+        let Undo::V1 { group, quota, period, throttled: before, .. } = undo;
         if !group.exists() {
             return Ok(Presence::none().finding(format!("the control group {} is gone", group.folder.display())));
         }
         let now = present(group)?;
-        if now.1 == *mark {
+        if is_ours(now, undo) {
             let met = match throttled(group)?.saturating_sub(*before) {
                 0 => Met::Idle,
                 n => Met::Count(n),
@@ -139,15 +139,16 @@ impl Fault for CpuLimit {
     }
 
     async fn revert(&self, undo: &Undo, world: &Host) -> Result<Reverted, FaultError> {
-        let Undo::V1 { group, quota, period, mark, .. } = undo;
+        let Undo::V1 { group, quota, period, .. } = undo;
         if !group.exists() {
             return Ok(Reverted::note("the control group is gone, and its limit with it"));
         }
-        if !is_ours(group, *mark)? {
-            let theirs = present(group)? != (*quota, *period);
+        let now = present(group)?;
+        if !is_ours(now, undo) {
+            let theirs = now != (*quota, *period);
             return Ok(if theirs { Reverted::note("kept the quota that somebody else has set since") } else { Reverted::default() });
         }
-        set(world, group, *quota, *period)?;
+        restore(world, undo)?;
         Ok(Reverted::default())
     }
 
@@ -203,18 +204,47 @@ fn present(group: &Group) -> Result<(Option<u64>, u64), FaultError> {
     Ok((quota.parse().ok(), period))
 }
 
-fn is_ours(group: &Group, mark: u64) -> Result<bool, FaultError> {
-    Ok(present(group)?.1 == mark)
+/// By the period that nobody chooses; or a restore was cut off after that, and our quota is still there, which nobody chooses either.
+fn is_ours(now: (Option<u64>, u64), undo: &Undo) -> bool {
+    let Undo::V1 { quota, period, mark, limit, .. } = undo;
+    now.1 == *mark || (now == (Some(*limit), *period) && now != (*quota, *period))
+}
+
+/// Puts back what was captured. In the first version these are two files: whatever cuts it off, what is there between two writes is known
+/// as ours, and no more than the captured share, which is all that the group above may allow.
+fn restore(world: &Host, undo: &Undo) -> Result<(), FaultError> {
+    let Undo::V1 { group, quota, period, mark, limit, .. } = undo;
+    if group.version == Version::V2 {
+        return set(world, group, *quota, *period);
+    }
+    let two_steps = quota.is_none() || period <= mark;
+    let steps = if two_steps { vec![(*quota, *mark)] } else { vec![(Some(*limit), *mark), (Some(*limit), *period)] };
+    for (quota, period) in steps.into_iter().chain([(*quota, *period)]) {
+        write_period(group, period)?;
+        write_quota(group, quota)?;
+    }
+    Ok(())
+}
+
+fn write(group: &Group, file: &str, text: &str) -> Result<(), FaultError> {
+    group.write(file, text).map_err(|e| not_done("write", group, file, &e))
+}
+
+fn write_quota(group: &Group, quota: Option<u64>) -> Result<(), FaultError> {
+    write(group, "cpu.cfs_quota_us", &quota.map_or("-1".into(), |q| q.to_string()))
+}
+
+fn write_period(group: &Group, period: u64) -> Result<(), FaultError> {
+    write(group, "cpu.cfs_period_us", &period.to_string())
 }
 
 /// The world is asked for, so that only those who hold it can write.
 fn set(_: &Host, group: &Group, quota: Option<u64>, period: u64) -> Result<(), FaultError> {
-    let write = |file: &str, text: &str| group.write(file, text).map_err(|e| not_done("write", group, file, &e));
     match group.version {
-        Version::V2 => write("cpu.max", &format!("{} {period}", quota.map_or("max".into(), |q| q.to_string()))),
+        Version::V2 => write(group, "cpu.max", &format!("{} {period}", quota.map_or("max".into(), |q| q.to_string()))),
         Version::V1 => {
-            write("cpu.cfs_period_us", &period.to_string())?;
-            write("cpu.cfs_quota_us", &quota.map_or("-1".into(), |q| q.to_string()))
+            write_period(group, period)?;
+            write_quota(group, quota)
         }
     }
 }

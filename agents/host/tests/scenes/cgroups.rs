@@ -18,11 +18,20 @@ pub(crate) struct FakeCgroups {
 
 impl FakeCgroups {
     pub(crate) fn new() -> Self {
+        Self::mounted("cgroup2 cgroup2 rw")
+    }
+
+    /// The processor's hierarchy of the first version.
+    pub(crate) fn of_the_first_version() -> Self {
+        Self::mounted("cgroup cgroup rw,cpu")
+    }
+
+    fn mounted(how: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path().join("cgroup");
         std::fs::create_dir_all(&root).expect("the hierarchy");
         std::fs::create_dir_all(folder.path().join("proc/self")).expect("the fake /proc");
-        let mounts = format!("31 23 0:28 / {} rw,relatime - cgroup2 cgroup2 rw\n", root.display());
+        let mounts = format!("31 23 0:28 / {} rw,relatime - {how}\n", root.display());
         std::fs::write(folder.path().join("proc/self/mountinfo"), mounts).expect("its mounts");
         Self { folder }
     }
@@ -41,6 +50,8 @@ impl FakeCgroups {
             ("cgroup.procs", members.as_str()),
             ("cgroup.controllers", "cpu memory\n"),
             ("cpu.max", "max 100000\n"),
+            ("cpu.cfs_quota_us", "-1\n"),
+            ("cpu.cfs_period_us", "100000\n"),
             ("cpu.stat", "usage_usec 12\nnr_periods 0\nnr_throttled 3\n"),
             ("memory.max", "max\n"),
             ("memory.current", "4096\n"),
@@ -51,7 +62,7 @@ impl FakeCgroups {
         for pid in pids {
             let proc = self.proc().join(pid.to_string());
             std::fs::create_dir_all(&proc).expect("its /proc");
-            std::fs::write(proc.join("cgroup"), format!("0::/{name}\n")).expect("its membership");
+            std::fs::write(proc.join("cgroup"), format!("0::/{name}\n1:cpu:/{name}\n")).expect("its membership");
         }
         group
     }
