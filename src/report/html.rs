@@ -328,7 +328,7 @@ fn remarks(record: &Record, verdict: &Verdict) -> Markup {
                     details {
                         summary {
                             code { (c.command.join(" ")) } " at " (length(record.since(c.at).as_secs_f64())) ": "
-                            @match c.exit { Some(code) => { "exit " (code) } None => "killed" }
+                            @match c.exit { Some(code) => { "exit " (code) } None => "no exit code" }
                         }
                         pre { (c.output) }
                     }

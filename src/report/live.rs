@@ -122,10 +122,8 @@ impl<W: Write> Live<W> {
                 let label = self.label(slot);
                 Some((Ink::Fault, format!("{label} was activated by {by}")))
             }
-            What::Command { command, exit, .. } => {
-                let ended = exit.map_or("was killed".into(), |code| format!("exit {code}"));
-                Some((Ink::Faint, format!("{}: {ended}", command.join(" "))))
-            }
+            // Where there is no exit code, its step says why.
+            What::Command { command, exit, .. } => exit.map(|code| (Ink::Faint, format!("{}: exit {code}", command.join(" ")))),
             What::System { name, state } => Some((Ink::Faint, system_words(name, state))),
             What::TargetChanged { target, finding } => Some((Ink::Doubt, format!("{}: {finding}", target.label))),
             What::StopCondition { condition, observed } => Some((Ink::Bad, format!("stopping: {condition} ({observed})"))),

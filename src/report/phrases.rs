@@ -184,7 +184,8 @@ pub(super) fn remarks(record: &Record, verdict: &Verdict) -> Vec<String> {
         all.push(format!("The executor was lost: {message}"));
     }
     for h in verdict.hypotheses.iter().filter(|h| h.void > 0) {
-        all.push(format!("{}: {} say nothing, because the prober itself was late", h.name, plural(h.void, "sample")));
+        let say = if h.void == 1 { "says" } else { "say" };
+        all.push(format!("{}: {} {say} nothing, because the prober itself was late", h.name, plural(h.void, "sample")));
     }
     all.extend(
         record

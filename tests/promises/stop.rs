@@ -182,7 +182,7 @@ fn a_terminal_that_is_closed() {
 fn rule_36_halt_stops_every_run_until_resume() {
     let scene = Scene::new();
     let run = scene.acting();
-    scene.stage.chaos(&["halt", "--because", "the shop is open"]).expect(0).says("halted");
+    scene.stage.chaos(&["halt", "--because", "the shop is open"]).expect(0).says("halted: the runs of this state directory");
     run.wait().expect(5).says("ABORTED").says("the shop is open");
     scene.victim.assert_well();
     let refused = scene.stage.chaos(&["run", &scene.stage.experiment()]).expect(5).says("nothing was run").says("the shop is open");

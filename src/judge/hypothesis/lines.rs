@@ -12,6 +12,9 @@ use crate::judge::recovery::{Clock, Outcome};
 use crate::judge::verdict::{Line, Part, State};
 use crate::judge::{gate, statistics, truth, wording};
 
+/// Asking more often than this is no advice, in seconds.
+const FASTEST: f64 = 0.001;
+
 impl Bench<'_> {
     pub(super) fn baseline_lines(&self) -> Vec<Line> {
         let objectives = self.hypothesis.baseline.iter().flat_map(|b| &b.objectives);
@@ -72,12 +75,13 @@ impl Bench<'_> {
         let watched: f64 = self.spans().iter().map(|s| s.length().as_secs_f64()).sum();
         #[allow(clippy::cast_precision_loss, reason = "counts of samples")]
         let cadence = watched / needed.max(1) as f64;
+        // No probe asks this often: the fault was hardly there.
+        let faster = if cadence < FASTEST { String::new() } else { format!("ask every {}, or ", tidy(cadence)) };
         format!(
-            "{} {} too few to speak of it ({} are needed): ask every {}, or hold the fault longer",
+            "{} {} too few to speak of it ({} are needed): {faster}hold the fault longer",
             wording::plural(count, "sample"),
             if count == 1 { "is" } else { "are" },
             wording::count(needed),
-            tidy(cadence),
         )
     }
 
