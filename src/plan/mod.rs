@@ -121,7 +121,10 @@ pub async fn plan(experiment: &Experiment, run: &str, seed: Option<u64>, known: 
         push(&mut refusals, overlap(moment, &claims, &injections));
     }
     let everyone: Vec<Harmed> = injections.iter().map(|i| Harmed { set: i.set.clone(), target: i.target.clone() }).collect();
-    push(&mut refusals, limits::in_total(&experiment.blast_radius, &everyone));
+    // What is too much at once is told as that alone.
+    if refusals.is_empty() {
+        push(&mut refusals, limits::in_total(&experiment.blast_radius, &everyone));
+    }
     if !refusals.is_empty() {
         return Err(refusals);
     }
