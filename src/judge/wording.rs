@@ -140,3 +140,18 @@ fn trimmed(value: f64, places: usize) -> String {
         false => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Secs;
+
+    #[test]
+    #[allow(clippy::float_cmp, reason = "to the last bit")]
+    fn numbers_are_read_back_as_they_were_written() {
+        for i in 1..2_000_u32 {
+            let value = Secs(f64::from(i) / 49.0);
+            let read: Secs = serde_json::from_str(&serde_json::to_string(&value).unwrap()).unwrap();
+            assert_eq!(value.0, read.0);
+        }
+    }
+}
