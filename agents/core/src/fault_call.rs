@@ -61,8 +61,18 @@ impl FaultCall {
         self.table.get(&self.kind).ok_or_else(|| FaultError::new(format!("this chaos knows no fault {}", self.kind)))
     }
 
+    /// The same, without any locks.
+    pub(crate) fn letting_go(self) -> Self {
+        Self { _held: None, ..self }
+    }
+
+    /// For calls that only read: one that hangs may be left behind, and keeps nobody out.
+    fn reading(&self) -> Self {
+        self.clone().letting_go()
+    }
+
     pub(crate) fn prepare(&self, spec: Value, target: Target, id: InjectionId) -> Call<Result<Prepared<UndoJson>, FaultError>> {
-        let this = self.clone();
+        let this = self.reading();
         on_thread(async move { this.fault()?.prepare(&spec, &target, &id).await })
     }
 
@@ -85,7 +95,7 @@ impl FaultCall {
     }
 
     pub(crate) fn inspect(&self, undo: Value) -> Call<Result<Presence, FaultError>> {
-        let this = self.clone();
+        let this = self.reading();
         on_thread(async move { this.fault()?.inspect(&undo).await })
     }
 

@@ -3,8 +3,23 @@
 //! Looked at before every effect and every second, by coordinator and executor alike. A lever that cannot be looked at
 //! counts as pulled.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use tokio::sync::oneshot;
+
+/// A lever that has not answered by then counts as pulled.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// Nobody says more than this.
+const LONGEST_BYTES: u64 = 4096;
+
+const STACK_BYTES: usize = 128 << 10;
 
 /// The files, any of which stops everything.
 #[derive(Debug, Clone)]
@@ -57,6 +72,36 @@ impl Lever {
     }
 }
 
+/// Looks at a lever on a thread of its own: one that hangs, as on a mount whose server is gone, holds up nobody.
+#[derive(Debug)]
+pub(crate) struct LeverSight {
+    asks: SyncSender<oneshot::Sender<Option<Pulled>>>,
+    /// Named where it cannot be looked at.
+    path: PathBuf,
+}
+
+impl LeverSight {
+    pub(crate) fn new(lever: Lever) -> io::Result<Self> {
+        let path = lever.paths.last().cloned().unwrap_or_default();
+        let (asks, asked) = sync_channel::<oneshot::Sender<_>>(64);
+        let thread = std::thread::Builder::new().name("lever".into()).stack_size(STACK_BYTES);
+        thread.spawn(move || asked.into_iter().for_each(|answer| drop(answer.send(lever.pulled()))))?;
+        Ok(Self { asks, path })
+    }
+
+    /// The first that is pulled.
+    pub(crate) async fn pulled(&self) -> Option<Pulled> {
+        let (answer, answered) = oneshot::channel();
+        if self.asks.try_send(answer).is_ok()
+            && let Ok(Ok(pulled)) = tokio::time::timeout(ANSWERS_WITHIN, answered).await
+        {
+            return pulled;
+        }
+        let because = format!("it cannot be looked at (no answer for {} s), which counts as pulled", ANSWERS_WITHIN.as_secs());
+        Some(Pulled { path: self.path.clone(), because })
+    }
+}
+
 /// Pulls one lever, and says why in it.
 ///
 /// # Errors
@@ -89,7 +134,7 @@ fn absent(e: &io::Error) -> bool {
 }
 
 fn look(path: &Path) -> Option<Pulled> {
-    let because = match std::fs::read_to_string(path) {
+    let because = match read(path) {
         Ok(text) => text.lines().next().unwrap_or_default().trim().to_owned(),
         Err(e) if absent(&e) => return None,
         Err(e) => format!("it cannot be read ({e}), which counts as pulled"),
@@ -97,9 +142,32 @@ fn look(path: &Path) -> Option<Pulled> {
     Some(Pulled { path: path.to_owned(), because })
 }
 
+/// Its beginning, whatever stands there: a pipe would keep a reader, a device never end.
+fn read(path: &Path) -> io::Result<String> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+    let file = File::options().read(true).custom_flags(i32::try_from(flags).unwrap_or_default()).open(path)?;
+    let mut bytes = Vec::new();
+    file.take(LONGEST_BYTES).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn rule_36_a_pipe_in_place_of_a_lever_holds_up_nobody_and_one_that_hangs_counts_as_pulled() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("halt");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        let sight = LeverSight::new(Lever::at(vec![pipe.clone()])).unwrap();
+        assert_eq!(sight.pulled().await.unwrap().because, "", "it is there");
+        std::fs::remove_file(&pipe).unwrap();
+        assert_eq!(sight.pulled().await, None);
+        let (asks, _nobody_answers) = sync_channel(1);
+        let hung = LeverSight { asks, path: pipe };
+        assert!(hung.pulled().await.unwrap().because.contains("no answer for 2 s"));
+    }
 
     #[test]
     fn rule_36_any_of_the_levers_stops_everything_and_an_unreadable_one_does_too() {

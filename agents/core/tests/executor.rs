@@ -356,12 +356,8 @@ async fn a_ramp_adjusts_what_is_in_force() {
     c.close().await;
 }
 
-#[tokio::test]
-async fn rule_39_the_system_comes_down_last() {
-    let place = Place::new();
-    let plan = plan("r1", vec![injection("1.0.0", FILE, Spec { revert_fails: 3, ..place.spec("a") }.json(), target("a"))]);
-    let mut c = place.approved(&plan).await;
-    let process = SystemProcess {
+fn system(place: &Place) -> SystemProcess {
+    SystemProcess {
         name: "db".into(),
         run: vec!["db".into()],
         env: Default::default(),
@@ -370,8 +366,15 @@ async fn rule_39_the_system_comes_down_last() {
         log: None,
         restart_after: None,
         stop_grace: Duration::from_secs(1).into(),
-    };
-    c.link.send(Request::StartSystem(Box::new(process))).await;
+    }
+}
+
+#[tokio::test]
+async fn rule_39_the_system_comes_down_last() {
+    let place = Place::new();
+    let plan = plan("r1", vec![injection("1.0.0", FILE, Spec { revert_fails: 3, ..place.spec("a") }.json(), target("a"))]);
+    let mut c = place.approved(&plan).await;
+    c.link.send(Request::StartSystem(Box::new(system(&place)))).await;
     c.until_state("system.db", "injected", |s| matches!(s, S::Injected { .. })).await;
     c.grant(&plan, "1.0.0").await;
     c.until_present("1.0.0").await;
@@ -495,6 +498,101 @@ async fn rule_09_an_executor_that_stands_still_is_replaced() {
     assert!(c.lost.as_ref().unwrap().contains("silent"), "{:?}", c.lost);
     assert_eq!(c.recovered.clone().unwrap().0, Vec::<String>::new());
     assert!(!spec.path.exists());
+}
+
+/// An inspection that hangs, as on a mount whose server is gone, only reads: nothing is in force for longer because of it.
+#[tokio::test]
+async fn rule_10_an_inspection_that_hangs_keeps_nothing_in_force() {
+    let place = Place::new();
+    let spec = Spec { inspect_ms: 600_000, ..place.spec("a") };
+    let mut plan = place.one(&spec);
+    plan.injections[0].hold = Some(Duration::from_millis(100).into());
+    let mut c = place.approved(&plan).await;
+    c.grant(&plan, "1.0.0").await;
+    c.until_reverted("1.0.0").await;
+    assert!(!spec.path.exists());
+    assert_eq!(c.close().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn rule_01_reading_the_world_ends_when_the_run_does() {
+    let place = Place::new();
+    let spec = Spec { prepare_ms: 600_000, ..place.spec("a") };
+    let plan = place.one(&spec);
+    let mut c = place.approved(&plan).await;
+    c.grant(&plan, "1.0.0").await;
+    assert_eq!(c.close().await, Vec::<String>::new());
+    assert!(c.refusal("1.0.0").await.contains("the run ends"));
+    assert_eq!(read_log(&spec.path), Vec::<String>::new());
+}
+
+/// What hangs in the kernel cannot be taken back before it ends; the run ends all the same, and says so.
+#[tokio::test]
+async fn rule_11_an_inject_that_never_ends_is_residue_and_does_not_keep_the_run() {
+    let place = Place::new().env("FAKE_GIVE_UP_MS", "300");
+    let spec = Spec { steps: 1, step_ms: 600_000, deaf: true, ..place.spec("a") };
+    let plan = place.one(&spec);
+    let mut c = place.approved(&plan).await;
+    c.grant(&plan, "1.0.0").await;
+    becomes("the inject is under way", || read_log(&spec.path).contains(&"inject".to_owned())).await;
+    let process = system(&place);
+    c.link.send(Request::StartSystem(Box::new(process))).await;
+    c.until_state("system.db", "injected", |s| matches!(s, S::Injected { .. })).await;
+    assert_eq!(c.close().await, ["1.0.0"]);
+    assert!(c.has("1.0.0", |s| matches!(s, S::Residue(e) if e.message.contains("has not ended"))));
+    assert!(!place.effect("system").exists(), "the system came down");
+    let state = StateDir::open(&place.state()).unwrap();
+    becomes("the executor has ended", || survey(&state).is_ok_and(|f| f[0].standing == Standing::Residue)).await;
+    recover_until_clean(&place);
+}
+
+#[tokio::test]
+async fn rule_07_what_is_left_stays_claimed_while_its_executor_lives() {
+    let place = Place::new().env("FAKE_GIVE_UP_MS", "200");
+    let claims = vec!["file:x".to_owned()];
+    let left = Spec { revert_fails: 1_000_000, claims: claims.clone(), ..place.spec("a") };
+    let next = Spec { claims, ..place.spec("b") };
+    let plan = plan("r1", vec![injection("1.0.0", FILE, left.json(), target("a")), injection("1.0.1", FILE, next.json(), target("b"))]);
+    let mut c = place.approved(&plan).await;
+    c.grant(&plan, "1.0.0").await;
+    c.until_present("1.0.0").await;
+    c.link.send(Request::Revert { slots: vec![], because: "asked".into() }).await;
+    c.until_state("1.0.0", "residue", |s| matches!(s, S::Residue(_))).await;
+    c.grant(&plan, "1.0.1").await;
+    assert!(c.refusal("1.0.1").await.contains("file:x is held by injection 1.0.0"));
+    assert_eq!(c.close().await, ["1.0.0"]);
+}
+
+/// In a container the state directory is often forgotten with it; what has no undo needs none that lasts.
+#[tokio::test]
+async fn rule_12_what_outlives_its_undo_is_refused_and_what_has_none_is_not() {
+    let Ok(folder) = tempfile::tempdir_in("/dev/shm") else { return };
+    std::fs::create_dir(folder.path().join("effects")).unwrap();
+    let place = Place { folder, env: vec![], first: "" };
+    if StateDir::open(&place.state()).unwrap().forgets().is_none() {
+        return;
+    }
+    let gone = Spec { irreversible: true, ..place.spec("b") };
+    let plan =
+        plan("r1", vec![injection("1.0.0", FILE, place.spec("a").json(), target("a")), injection("1.0.1", FILE, gone.json(), target("b"))]);
+    let mut c = place.approved(&plan).await;
+    c.grant(&plan, "1.0.0").await;
+    assert!(c.refusal("1.0.0").await.contains("would outlive its undo"));
+    c.grant(&plan, "1.0.1").await;
+    c.until_reverted("1.0.1").await;
+    c.close().await;
+}
+
+/// What a launcher left open must not reach the system under test.
+#[tokio::test]
+async fn what_the_launcher_had_open_goes_no_further() {
+    let mut place = Place::new();
+    place.first = "exec 7</dev/null";
+    let c = place.start(LEASE).await;
+    let info = std::fs::read_to_string(format!("/proc/{}/fdinfo/7", executor_of(&place.state()))).unwrap();
+    let flags = info.lines().find_map(|l| l.strip_prefix("flags:")).unwrap().trim();
+    assert_ne!(u32::from_str_radix(flags, 8).unwrap() & 0o2_000_000, 0, "close-on-exec: {info}");
+    drop(c);
 }
 
 fn executor_of(state: &Path) -> i32 {

@@ -8,17 +8,27 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::io::FdFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, getpid, getppid, kill_process};
 
-use super::process::{Surroundings, surroundings};
+use super::process::{Surroundings, close_inherited_on_exec, surroundings};
+use super::session::Signals;
+use crate::boot_timer;
+use crate::clock::Boot;
 
 /// Where a coordinator finds the socket to the executor that started it.
 const SOCKET: &str = "CHAOS_EXECUTOR_SOCKET";
+
+/// How often it is looked whether the coordinator has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A coordinator that was asked to end, after its run, does so within this.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A coordinator that its executor started.
 #[derive(Debug)]
@@ -37,6 +47,7 @@ pub fn is_first_process() -> bool {
 /// # Errors
 /// If no process can be started.
 pub fn start_coordinator() -> io::Result<(OwnedFd, Surroundings, Coordinator)> {
+    close_inherited_on_exec();
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     // Nothing else is started before the coordinator has it: this process has one thread.
     rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
@@ -51,12 +62,37 @@ impl Coordinator {
         i32::try_from(self.child.id()).unwrap_or(0)
     }
 
-    /// Waits for its end; its exit code, or 128 and the signal that ended it.
+    /// Waits for its end, passing signals on; its exit code, or 128 and the signal that ended it. One that does not end
+    /// although it was asked to is left: nothing of a run is in force any more.
     pub fn exit_code(mut self) -> u8 {
-        let Ok(status) = self.child.wait() else { return 70 };
-        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-        code.and_then(|code| u8::try_from(code).ok()).unwrap_or(70)
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_or(70, |runtime| runtime.block_on(self.ended()))
     }
+
+    async fn ended(&mut self) -> u8 {
+        let Ok(mut signals) = Signals::new() else { return 70 };
+        let mut give_up = Boot(u64::MAX);
+        loop {
+            match self.child.try_wait() {
+                Ok(None) => {}
+                Ok(Some(status)) => return exit_code(status),
+                Err(_) => return 70,
+            }
+            tokio::select! {
+                (signal, _) = signals.next() => {
+                    pass_on(self.pid(), signal);
+                    give_up = give_up.min(Boot::now().plus(ENDS_WITHIN));
+                }
+                () = boot_timer::until(give_up) => return 70,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+}
+
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(70)
 }
 
 /// Passes a signal on; false if there is nobody to pass it to.

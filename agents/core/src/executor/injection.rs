@@ -1,11 +1,12 @@
 //! One injection, from its grant to its end, in one task that is never dropped.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::shared::Shared;
@@ -26,6 +27,12 @@ use crate::target::Target;
 const INSPECT_EVERY: Duration = Duration::from_secs(1);
 /// No effect is inspected more often.
 const SHORTEST_INSPECTION: Duration = Duration::from_millis(50);
+
+/// Reading the world takes no longer; a file system that hangs would.
+const PREPARES_WITHIN: Duration = Duration::from_secs(30);
+
+/// What a look may still take once its effect must go. One that takes longer hangs, and must not keep it in force.
+const LOOK_GRACE: Duration = Duration::from_millis(250);
 
 /// What an injection's task is told.
 pub(super) enum Command {
@@ -59,6 +66,8 @@ pub(super) struct Injection {
     pub(super) asked: Option<String>,
     /// The spec that it is to be moved to.
     pub(super) adjust: Option<Value>,
+    /// The note that the effect was had, on its way to the disk.
+    pub(super) noting: Option<JoinHandle<()>>,
 }
 
 /// What is on disk, and held.
@@ -67,7 +76,7 @@ struct Standing {
     reversibility: Reversibility,
     /// The time at which taking it back must begin.
     revert_by: Boot,
-    claims: Vec<Claim>,
+    claims: Arc<Vec<Claim>>,
 }
 
 impl Injection {
@@ -108,10 +117,12 @@ impl Injection {
 
     /// Everything that may refuse, up to and with the intent on disk.
     async fn begin(&mut self) -> Result<(Standing, Armed<UndoJson>), FaultError> {
-        self.may_begin()?;
+        self.may_begin().await?;
         let (prepared, claims) = self.prepare().await?;
         failpoint::pass(failpoint::PREPARED, &self.order.slot).await;
-        self.may_begin()?;
+        self.may_begin().await?;
+        let claims = Arc::new(claims);
+        self.fault = self.fault.clone().holding(Arc::new((Arc::clone(&self.shared), Arc::clone(&claims))));
         let reversibility = self.fault.fault()?.reversibility(&self.order.spec);
         let deadline = self.order.deadline;
         let revert_by = if deadline == Boot(u64::MAX) { deadline } else { deadline.minus(self.profile.revert_budget) };
@@ -130,19 +141,19 @@ impl Injection {
     }
 
     /// Nobody has asked to stop, and the journal outlives the effect.
-    fn may_begin(&mut self) -> Result<(), FaultError> {
+    async fn may_begin(&mut self) -> Result<(), FaultError> {
         self.hear();
-        if let Some(because) = &self.asked {
-            return Err(FaultError { cancelled: true, ..FaultError::new(format!("not injected: {because}")) });
-        }
+        self.unless_asked()?;
         if let Some(trouble) = &*self.shared.trouble.borrow() {
             return Err(FaultError::new(format!("not injected: {trouble}")));
         }
-        if let Some(pulled) = self.shared.lever.pulled() {
+        if let Some(pulled) = self.shared.lever.pulled().await {
             return Err(FaultError::new(format!("not injected: {pulled}")).hint("`chaos resume` releases it"));
         }
-        match self.shared.state.forgets() {
-            Some(forgets) if self.profile.persistence == Persistence::Durable => {
+        // What has no undo outlives none.
+        let has_undo = self.fault.fault()?.reversibility(&self.order.spec) != Reversibility::Irreversible;
+        match &self.shared.forgets {
+            Some(forgets) if self.profile.persistence == Persistence::Durable && has_undo => {
                 Err(FaultError::new(format!("not injected: {} would outlive its undo; {forgets}", self.fault.kind()))
                     .hint("say --state-dir DIR on a disk"))
             }
@@ -150,16 +161,44 @@ impl Injection {
         }
     }
 
+    fn unless_asked(&self) -> Result<(), FaultError> {
+        match &self.asked {
+            Some(because) => Err(FaultError { cancelled: true, ..FaultError::new(format!("not injected: {because}")) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for what only reads the world: until it is asked to stop, and no longer than that may take.
+    async fn read<T>(&mut self, what: &str, reading: impl Future<Output = Result<T, FaultError>>) -> Result<T, FaultError> {
+        tokio::pin!(reading);
+        let give_up = Boot::now().plus(PREPARES_WITHIN);
+        loop {
+            self.unless_asked()?;
+            tokio::select! {
+                result = &mut reading => return result,
+                command = self.commands.recv() => self.note_command(command),
+                () = boot_timer::until(give_up) => {
+                    let says = format!("not injected: {what} has not ended after {} s", PREPARES_WITHIN.as_secs());
+                    return Err(FaultError::new(says).hint("does a file system hang on this host?"));
+                }
+            }
+        }
+    }
+
     /// Prepares, claims, and prepares once more under the claims: what was captured before might be another run's doing.
     async fn prepare(&mut self) -> Result<(Prepared<UndoJson>, Vec<Claim>), FaultError> {
         if let Some(planned) = self.order.planned.clone() {
             let (shared, target) = (Arc::clone(&self.shared), self.order.target.clone());
-            let allowed = tokio::task::spawn_blocking(move || shared.world.guard.allow(&planned, &target)).await;
-            allowed.unwrap_or_else(|e| Err(FaultError::new(format!("not injected: a defect in the guard: {e}"))))?;
+            let allowed = on_thread("the guard", move || shared.world.guard.allow(&planned, &target));
+            self.read("the guard's look", allowed).await?;
         }
         let first = self.prepare_once().await?;
-        let claimed = self.shared.claims.take_all(&first.claims, &self.id());
-        let claims = claimed.map_err(|e| FaultError::new(format!("not injected: {e}")).hint("see `chaos status`"))?;
+        let (shared, wanted, id) = (Arc::clone(&self.shared), first.claims.clone(), self.id());
+        let claiming = on_thread("claiming", move || {
+            let claimed = shared.claims.take_all(&wanted, &id);
+            claimed.map_err(|e| FaultError::new(format!("not injected: {e}")).hint("see `chaos status`"))
+        });
+        let claims = self.read("claiming", claiming).await?;
         if claims.is_empty() {
             return Ok((first, claims));
         }
@@ -170,8 +209,9 @@ impl Injection {
         Ok((prepared, claims))
     }
 
-    async fn prepare_once(&self) -> Result<Prepared<UndoJson>, FaultError> {
-        self.fault.prepare(self.order.spec.clone(), self.order.target.clone(), self.id()).result().await
+    async fn prepare_once(&mut self) -> Result<Prepared<UndoJson>, FaultError> {
+        let mut preparing = self.fault.prepare(self.order.spec.clone(), self.order.target.clone(), self.id());
+        self.read("reading what is there", preparing.result()).await
     }
 
     fn intent(&self, prepared: &Prepared<UndoJson>, reversibility: Reversibility) -> Intent {
@@ -204,20 +244,26 @@ impl Injection {
         if let Some(because) = self.asked.take() {
             return Ok(because);
         }
-        if let Some(pulled) = self.shared.lever.pulled() {
+        if let Some(pulled) = self.shared.lever.pulled().await {
             return Ok(pulled.to_string());
         }
         self.inject(standing, armed).await?;
         let effect = Boot::now();
-        let slot = self.order.slot.clone();
-        // Not needed to take it back; a failure is noticed by everybody all the same.
-        let _ = self.shared.journal(move |journal| journal.injected(&slot)).await;
-        let in_place = self.first_look(standing).await;
+        self.note_effect();
+        let in_place = self.first_look(standing, effect).await;
         failpoint::pass(failpoint::INJECTED, &self.order.slot).await;
         if standing.reversibility == Reversibility::Irreversible && self.order.hold.is_none() && self.order.planned.is_some() {
             return Ok("it is done, and cannot be taken back".into());
         }
         Ok(self.hold(standing, effect, in_place).await)
+    }
+
+    /// For people: taking it back neither needs it nor waits for it. A failure is noticed by everybody all the same.
+    fn note_effect(&mut self) {
+        let (shared, slot) = (Arc::clone(&self.shared), self.order.slot.clone());
+        self.noting = Some(tokio::spawn(async move {
+            let _ = shared.journal(move |journal| journal.injected(&slot)).await;
+        }));
     }
 
     async fn inject(&mut self, standing: &Standing, armed: Armed<UndoJson>) -> Result<(), FaultError> {
@@ -263,13 +309,27 @@ impl Injection {
     }
 
     /// The inspection that proves the effect.
-    async fn first_look(&mut self, standing: &Standing) -> bool {
+    async fn first_look(&mut self, standing: &Standing, effect: Boot) -> bool {
         if self.order.planned.is_none() {
             return false;
         }
         let mut looking = self.fault.inspect(standing.undo.clone());
-        let looked = self.attend(standing, looking.result()).await;
-        self.presence(looked).is_some_and(|p| p.in_place != InPlace::None)
+        let mut give_up = standing.revert_by.min(self.held_until(effect).plus(LOOK_GRACE));
+        loop {
+            if self.asked.is_some() {
+                give_up = give_up.min(Boot::now().plus(LOOK_GRACE));
+            }
+            tokio::select! {
+                looked = looking.result() => return self.presence(looked).is_some_and(|p| p.in_place != InPlace::None),
+                command = self.commands.recv(), if self.asked.is_none() => self.note_command(command),
+                // It only reads: what comes next need not wait for its end.
+                () = boot_timer::until(give_up) => return false,
+            }
+        }
+    }
+
+    fn held_until(&self, effect: Boot) -> Boot {
+        self.order.hold.map_or(Boot(u64::MAX), |hold| effect.plus(hold))
     }
 
     fn presence(&self, looked: Result<Presence, FaultError>) -> Option<Presence> {
@@ -287,7 +347,7 @@ impl Injection {
 
     /// Holds it, inspecting at least once a second, until there is a reason to take it back.
     async fn hold(&mut self, standing: &Standing, effect: Boot, mut in_place: bool) -> String {
-        let held_until = self.order.hold.map_or(Boot(u64::MAX), |hold| effect.plus(hold));
+        let held_until = self.held_until(effect);
         // What is held shortly is looked at half-way, so that it is seen whether anything met it.
         let period = self.order.hold.map_or(INSPECT_EVERY, |hold| (hold / 2).clamp(SHORTEST_INSPECTION, INSPECT_EVERY));
         let mut every = interval_at(Instant::now() + period, period);
@@ -361,13 +421,14 @@ impl Injection {
                 self.progress.send_replace(Progress::Stuck);
             })
             .await;
+        drop(task);
         match gone {
             Ok(reverted) => {
                 self.gone(standing, reverted).await;
                 false
             }
             Err(e) => {
-                self.residue(e).await;
+                self.residue(standing, e).await;
                 true
             }
         }
@@ -377,18 +438,29 @@ impl Injection {
         failpoint::pass(failpoint::BEFORE_DONE, &self.order.slot).await;
         // Others need not wait for the journal, only for the effect.
         self.progress.send_replace(Progress::Gone);
+        self.noted().await;
         let (slot, mut notes) = (self.order.slot.clone(), reverted.notes.clone());
         if let Err(e) = self.shared.journal(move |journal| journal.reverted(&slot, &reverted.notes)).await {
             notes.push(format!("not journaled, so recovery will look at it once more: {e}"));
         }
         // Whoever hears that it is taken back may ask for the same thing again at once.
-        standing.claims.clear();
+        standing.claims = Arc::default();
+        self.fault = self.fault.clone().letting_go();
         self.report(InjectionState::Reverted { notes });
     }
 
-    async fn residue(&mut self, e: FaultError) {
+    /// The journal knows one order of records.
+    async fn noted(&mut self) {
+        if let Some(noting) = self.noting.take() {
+            let _ = noting.await;
+        }
+    }
+
+    async fn residue(&mut self, standing: &Standing, e: FaultError) {
+        self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&standing.claims));
         let record = Record::Residue { slot: self.order.slot.clone(), finding: e.message.clone() };
         self.report(InjectionState::Residue(e));
+        self.noted().await;
         let _ = self.shared.journal(move |journal| journal.note(&record)).await;
     }
 }
@@ -404,6 +476,11 @@ impl Drop for Injection {
             !over
         });
     }
+}
+
+async fn on_thread<T: Send + 'static>(what: &str, call: impl FnOnce() -> Result<T, FaultError> + Send + 'static) -> Result<T, FaultError> {
+    let called = tokio::task::spawn_blocking(call).await;
+    called.unwrap_or_else(|e| Err(FaultError::new(format!("not injected: a defect in {what}: {e}"))))
 }
 
 async fn result_of<T>(call: &mut Option<Call<Result<T, FaultError>>>) -> Result<T, FaultError> {

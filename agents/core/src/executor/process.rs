@@ -1,7 +1,7 @@
 //! Making this process hard to kill by accident: its own session, nothing inherited, out of the way of memory pressure.
 
 use std::fs::OpenOptions;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, getrlimit, setsid};
@@ -25,12 +25,26 @@ pub struct Surroundings {
 /// # Errors
 /// If standard input cannot be taken over.
 pub fn detach() -> std::io::Result<(OwnedFd, Surroundings)> {
+    close_inherited_on_exec();
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     let own_session = setsid().is_ok();
     let _ = std::env::set_current_dir("/");
     Ok((socket, surroundings(own_session)))
+}
+
+/// What the launcher had open is nobody's below us: a target that inherited it could not be told from one that uses it.
+#[allow(unsafe_code)]
+pub(super) fn close_inherited_on_exec() {
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let numbers: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(|fd| *fd > 2).collect();
+    for number in numbers {
+        // SAFETY: borrowed for this call alone, and only its flag is changed. One that was closed since the listing, as the
+        // listing's own, gives EBADF; this process has one thread yet, so none was opened in its place.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        let _ = rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC);
+    }
 }
 
 /// The same for a process that is its own master already: the first of a container.

@@ -12,11 +12,12 @@ use tokio::sync::mpsc;
 
 use super::reporter::Reporter;
 use super::session::Session;
-use super::shared::Shared;
-use super::{Composition, Executor, TellSystem};
+use super::shared::{Shared, Started};
+use super::{Executor, TellSystem};
 use crate::event::SystemState;
 use crate::fault::FaultError;
 use crate::journal::{Journal, Writer};
+use crate::lever::LeverSight;
 use crate::lines::{Lines, send};
 use crate::wire::{Begin, Reply, Request};
 
@@ -48,9 +49,9 @@ pub async fn serve(executor: Executor) -> Result<Vec<String>, ServeError> {
     let writer = tokio::spawn(write_replies(write, replies));
     let served = match begin(&mut requests).await {
         Ok(begin) => match start(&mut executor, &begin, out.clone()) {
-            Ok((journal, world, reporter)) => {
+            Ok(started) => {
                 let (lease, coordinator) = (begin.lease.get(), executor.coordinator);
-                let shared = Arc::new(Shared::new(executor, journal, world, reporter, begin.run));
+                let shared = Arc::new(Shared::new(executor, started, begin.run));
                 drop(out);
                 Ok(Session::new(shared, lease, coordinator).run(requests).await)
             }
@@ -75,11 +76,7 @@ async fn begin(requests: &mut Lines<OwnedReadHalf, Request>) -> io::Result<Begin
     }
 }
 
-fn start(
-    executor: &mut Executor,
-    begin: &Begin,
-    out: mpsc::UnboundedSender<Reply>,
-) -> Result<(Journal, Composition, Arc<Reporter>), FaultError> {
+fn start(executor: &mut Executor, begin: &Begin, out: mpsc::UnboundedSender<Reply>) -> Result<Started, FaultError> {
     if let Some(pulled) = executor.lever.pulled() {
         return Err(FaultError::new(format!("nothing was started: {pulled}")).hint("`chaos resume` releases it"));
     }
@@ -91,13 +88,15 @@ fn start(
     let journal = Journal::create(&executor.state, &writer)
         .map_err(|e| FaultError { hint: e.hint().map(str::to_owned), ..FaultError::new(e.to_string()) })?;
     let compose = std::mem::replace(&mut executor.compose, Box::new(|_, _| unreachable!("composed once")));
-    let reporter = Arc::new(Reporter::new(out, Some(file)));
+    let no_thread = |e: io::Error| FaultError::new(format!("start a thread: {e}"));
+    let reporter = Arc::new(Reporter::new(out, file).map_err(no_thread)?);
+    let lever = LeverSight::new(executor.lever.clone()).map_err(no_thread)?;
     let world = compose(begin, tell_system(&reporter, executor.surroundings.oom_score_adj.clone()));
     reporter.reply(Reply::Ready { survives: executor.surroundings.survives.clone() });
     if let Some(note) = executor.claims.note() {
         reporter.note(note);
     }
-    Ok((journal, world, reporter))
+    Ok(Started { journal, world, reporter, lever })
 }
 
 /// Says what becomes of the system's processes, and takes our own protection from memory pressure off each new one.

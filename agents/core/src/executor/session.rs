@@ -14,13 +14,15 @@ use super::first::pass_on;
 use super::grant::{self, ApprovedPlan};
 use super::injection::{Command, Injection, Order};
 use super::shared::Shared;
-use super::take_down::{Handle, Progress, take_down};
+use super::take_down::{Bounds, Handle, Progress, WRITTEN_WITHIN, take_down};
+use crate::boot_timer;
 use crate::clock::Boot;
 use crate::event::{AbortedBy, InjectionState, What};
 use crate::experiment::SystemProcess;
 use crate::fault::{FaultError, InjectionId};
 use crate::fault_call::FaultCall;
 use crate::journal::Record;
+use crate::lever::Pulled;
 use crate::lines::Lines;
 use crate::plan::{Grant, Plan};
 use crate::target::{Facets, Identity, Target};
@@ -31,6 +33,9 @@ pub const SYSTEM_PROCESS: &str = "system.process";
 
 /// How often lever and lease are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A coordinator that was asked to end, and has faults in force after this, is not waited for.
+const COORDINATOR_ENDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Why a session ends.
 enum End {
@@ -47,6 +52,8 @@ pub(super) struct Session {
     coordinator: Option<i32>,
     last_heard: Boot,
     approved: Option<ApprovedPlan>,
+    /// A plan whose hash is on its way to the disk.
+    approving: Option<(ApprovedPlan, JoinHandle<Result<(), FaultError>>)>,
     handles: BTreeMap<String, Handle>,
     /// Set by the first injection of the plan.
     deadline: Option<Boot>,
@@ -54,6 +61,8 @@ pub(super) struct Session {
     closing: Option<JoinHandle<()>>,
     /// Every fault was taken back because of this; said once.
     stopped: bool,
+    /// When the faults are taken back although the coordinator, asked to end, may still do that itself.
+    impatient: Boot,
 }
 
 impl Session {
@@ -64,10 +73,12 @@ impl Session {
             coordinator,
             last_heard: Boot::now(),
             approved: None,
+            approving: None,
             handles: BTreeMap::new(),
             deadline: None,
             closing: None,
             stopped: false,
+            impatient: Boot(u64::MAX),
         }
     }
 
@@ -78,7 +89,7 @@ impl Session {
         };
         if let End::Alone(because) = end {
             self.shared.reporter.note(format!("the executor takes everything back by itself: {because}"));
-            take_down(self.all(), because, self.shared.class_patience).await;
+            take_down(self.all(), because, self.bounds()).await;
         }
         self.finish().await
     }
@@ -86,15 +97,17 @@ impl Session {
     async fn listen(&mut self, requests: &mut Lines<OwnedReadHalf, Request>, mut signals: Signals) -> End {
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut trouble = self.shared.trouble.subscribe();
+        let mut lever = watch_lever(&self.shared);
         loop {
             tokio::select! {
                 request = requests.next() => match request {
-                    Ok(Some(request)) => self.request(request).await,
+                    Ok(Some(request)) => self.request(request),
                     Ok(None) => return End::Alone("the coordinator is gone: its socket closed".into()),
                     Err(e) => return End::Alone(format!("the coordinator cannot be understood: {e}")),
                 },
                 (signal, name) = signals.next() => {
                     if self.coordinator.is_some_and(|pid| pass_on(pid, signal)) {
+                        self.impatient = self.impatient.min(Boot::now().plus(COORDINATOR_ENDS_WITHIN));
                         continue;
                     }
                     let because = format!("the executor was asked to end by {name}");
@@ -102,8 +115,9 @@ impl Session {
                     return End::Alone(because);
                 }
                 _ = look.tick() => {
-                    if let Some(end) = self.look() {
-                        return end;
+                    let silence = Boot::now().since(self.last_heard);
+                    if silence > self.lease {
+                        return End::Alone(format!("lease: the coordinator has been silent for {:.0} s", silence.as_secs_f64()));
                     }
                 }
                 _ = trouble.changed() => {
@@ -112,21 +126,25 @@ impl Session {
                         self.stop_faults(AbortedBy::Failure, because);
                     }
                 }
+                Ok(()) = lever.changed() => {
+                    let pulled = lever.borrow_and_update().clone();
+                    match pulled {
+                        Some(pulled) => self.stop_faults(AbortedBy::Lever, pulled.to_string()),
+                        None => self.stopped = self.shared.trouble.borrow().is_some(),
+                    }
+                }
+                () = boot_timer::until(self.impatient) => {
+                    self.impatient = Boot(u64::MAX);
+                    self.stop_faults(AbortedBy::Signal, "the coordinator was asked to end, and has not taken everything back".into());
+                }
+                written = written(&mut self.approving) => self.approved(written),
                 () = closed(&mut self.closing) => return End::Asked,
             }
         }
     }
 
-    fn look(&mut self) -> Option<End> {
-        let silence = Boot::now().since(self.last_heard);
-        if silence > self.lease {
-            return Some(End::Alone(format!("lease: the coordinator has been silent for {:.0} s", silence.as_secs_f64())));
-        }
-        match self.shared.lever.pulled() {
-            Some(pulled) => self.stop_faults(AbortedBy::Lever, pulled.to_string()),
-            None => self.stopped = self.shared.trouble.borrow().is_some(),
-        }
-        None
+    fn bounds(&self) -> Bounds {
+        Bounds { class: self.shared.class_patience, give_up: self.shared.patience.give_up }
     }
 
     /// Takes every fault back, and says so once. The system stays: the coordinator still watches it recover.
@@ -137,11 +155,11 @@ impl Session {
         }
         let unasked: Vec<Handle> = self.faults().into_iter().filter(|h| !*h.cancel.borrow()).collect();
         if !unasked.is_empty() {
-            tokio::spawn(take_down(unasked, because, self.shared.class_patience));
+            tokio::spawn(take_down(unasked, because, self.bounds()));
         }
     }
 
-    async fn request(&mut self, request: Request) {
+    fn request(&mut self, request: Request) {
         self.last_heard = Boot::now();
         match request {
             Request::Ping { n } => {
@@ -149,7 +167,7 @@ impl Session {
                 self.shared.reporter.reply(Reply::Pong { n, in_force });
             }
             Request::Begin(_) => self.refuse("the run has begun already"),
-            Request::Approve(plan) => self.approve(*plan).await,
+            Request::Approve(plan) => self.approve(*plan),
             Request::StartSystem(process) => self.start_system(&process),
             Request::Grant(grant) => self.grant(*grant),
             Request::Adjust { slot, with } => {
@@ -159,10 +177,10 @@ impl Session {
             }
             Request::Revert { slots, because } => {
                 let wanted = self.faults().into_iter().filter(|h| slots.is_empty() || slots.contains(&h.slot)).collect();
-                tokio::spawn(take_down(wanted, because, self.shared.class_patience));
+                tokio::spawn(take_down(wanted, because, self.bounds()));
             }
             Request::Close => {
-                let down = take_down(self.all(), "the run ends".into(), self.shared.class_patience);
+                let down = take_down(self.all(), "the run ends".into(), self.bounds());
                 self.closing.get_or_insert_with(|| tokio::spawn(down));
             }
         }
@@ -172,20 +190,29 @@ impl Session {
         self.shared.reporter.reply(Reply::Refused { message: message.into(), hint: None });
     }
 
-    async fn approve(&mut self, plan: Plan) {
-        if self.approved.is_some() {
+    fn approve(&mut self, plan: Plan) {
+        if self.approved.is_some() || self.approving.is_some() {
             return self.refuse("a plan was approved already");
         }
         if plan.run != self.shared.run {
             return self.refuse(format!("the plan is for run {}, not {}", plan.run, self.shared.run));
         }
         let hash = plan.hash();
-        let record = Record::Approved { plan: hash.clone() };
-        if let Err(e) = self.shared.journal(move |journal| journal.note(&record)).await {
-            return self.shared.reporter.reply(Reply::Refused { message: e.message, hint: e.hint });
+        let (shared, record) = (Arc::clone(&self.shared), Record::Approved { plan: hash.clone() });
+        let writing = tokio::spawn(async move { shared.journal(move |journal| journal.note(&record)).await });
+        self.approving = Some((ApprovedPlan { plan, hash }, writing));
+    }
+
+    fn approved(&mut self, written: Result<(), FaultError>) {
+        match (written, self.approving.take()) {
+            (Ok(()), Some((approved, _))) => {
+                let plan = approved.hash.clone();
+                self.approved = Some(approved);
+                self.shared.reporter.reply(Reply::Approved { plan });
+            }
+            (Err(e), _) => self.shared.reporter.reply(Reply::Refused { message: e.message, hint: e.hint }),
+            (Ok(()), None) => {}
         }
-        self.approved = Some(ApprovedPlan { plan, hash: hash.clone() });
-        self.shared.reporter.reply(Reply::Approved { plan: hash });
     }
 
     fn grant(&mut self, grant: Grant) {
@@ -242,11 +269,18 @@ impl Session {
         let (commands, received) = mpsc::unbounded_channel();
         let cancel = watch::Sender::new(false);
         let progress = watch::Sender::new(Progress::Preparing);
-        let handle =
-            Handle { slot: order.slot.clone(), class: profile.class, commands, cancel: cancel.clone(), progress: progress.subscribe() };
+        let handle = Handle {
+            slot: order.slot.clone(),
+            class: profile.class,
+            revert_budget: profile.revert_budget,
+            commands,
+            cancel: cancel.clone(),
+            progress: progress.subscribe(),
+        };
         self.handles.insert(order.slot.clone(), handle);
         let shared = Arc::clone(&self.shared);
-        let injection = Injection { shared, fault, profile, order, commands: received, cancel, progress, asked: None, adjust: None };
+        let injection =
+            Injection { shared, fault, profile, order, commands: received, cancel, progress, asked: None, adjust: None, noting: None };
         tokio::spawn(injection.run());
     }
 
@@ -260,15 +294,59 @@ impl Session {
 
     /// Puts the journal away if nothing is left, and says what is.
     async fn finish(&mut self) -> Vec<String> {
-        let residue: Vec<String> = self.handles.values().filter(|h| h.left_residue()).map(|h| h.slot.clone()).collect();
+        for handle in self.all() {
+            self.shared.reporter.injection(&handle.slot, InjectionState::Residue(FaultError::new(hangs(handle.progress()))));
+        }
+        let left = |h: &&Handle| h.left_residue() || !h.is_over();
+        let residue: Vec<String> = self.handles.values().filter(left).map(|h| h.slot.clone()).collect();
         if residue.is_empty() {
             let shared = Arc::clone(&self.shared);
-            if let Err(e) = self.shared.journal(move |journal| journal.finish(&shared.state)).await {
+            let finishing = self.shared.journal(move |journal| journal.finish(&shared.state));
+            let finished = tokio::time::timeout(WRITTEN_WITHIN, finishing).await;
+            if let Err(e) = finished.unwrap_or_else(|_| Err(FaultError::new("its disk does not answer"))) {
                 self.shared.reporter.note(format!("everything is taken back, but its journal stays: {e}"));
             }
         }
-        self.shared.reporter.reply(Reply::Closed { residue: residue.clone() });
+        self.shared.reporter.written().await;
+        self.shared.reporter.last_reply(Reply::Closed { residue: residue.clone() });
         residue
+    }
+}
+
+/// What is known of one that does not end.
+fn hangs(progress: Progress) -> &'static str {
+    match progress {
+        Progress::Preparing => "nothing was injected, but its undo may be on disk: the journal's disk does not answer",
+        Progress::InForce | Progress::Stuck => "a call of this fault has not ended, and nothing is taken back before it has",
+        Progress::Gone | Progress::Over { .. } => "it is taken back, but that cannot be written down: the journal's disk does not answer",
+    }
+}
+
+/// Looks at the lever every second, for as long as somebody listens.
+fn watch_lever(shared: &Arc<Shared>) -> watch::Receiver<Option<Pulled>> {
+    let (seen, pulled) = watch::channel(None);
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        loop {
+            let now = shared.lever.pulled().await;
+            seen.send_if_modified(|before| {
+                let changed = *before != now;
+                *before = now;
+                changed
+            });
+            tokio::select! {
+                () = seen.closed() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    });
+    pulled
+}
+
+async fn written(approving: &mut Option<(ApprovedPlan, JoinHandle<Result<(), FaultError>>)>) -> Result<(), FaultError> {
+    match approving {
+        Some((_, writing)) => writing.await.unwrap_or_else(|e| Err(FaultError::new(format!("a defect while journaling: {e}")))),
+        None => std::future::pending().await,
     }
 }
 
@@ -295,14 +373,14 @@ fn system_target(run: &str, name: &str) -> Target {
     }
 }
 
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -310,7 +388,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> (rustix::process::Signal, &'static str) {
+    pub(super) async fn next(&mut self) -> (rustix::process::Signal, &'static str) {
         use rustix::process::Signal;
         tokio::select! {
             _ = self.terminate.recv() => (Signal::TERM, "SIGTERM"),

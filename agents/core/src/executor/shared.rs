@@ -7,10 +7,10 @@ use tokio::sync::{Semaphore, watch};
 
 use super::reporter::Reporter;
 use super::{Composition, Executor};
-use crate::claim::Claims;
+use crate::claim::{Claim, Claims};
 use crate::fault::FaultError;
 use crate::journal::{Journal, JournalError};
-use crate::lever::Lever;
+use crate::lever::LeverSight;
 use crate::state_dir::StateDir;
 use crate::take_back::{AT_ONCE, Patience};
 
@@ -19,9 +19,13 @@ pub(super) struct Shared {
     pub(super) run: String,
     pub(super) state: StateDir,
     pub(super) claims: Claims,
-    pub(super) lever: Lever,
+    pub(super) lever: LeverSight,
     pub(super) patience: Patience,
     pub(super) class_patience: Duration,
+    /// Why a durable effect would outlive its undo here.
+    pub(super) forgets: Option<String>,
+    /// Claims of what is left: nobody else may touch that while this process lives.
+    pub(super) kept: Mutex<Vec<Arc<Vec<Claim>>>>,
     pub(super) journal: Mutex<Journal>,
     pub(super) world: Composition,
     pub(super) reporter: Arc<Reporter>,
@@ -30,13 +34,24 @@ pub(super) struct Shared {
     pub(super) trouble: watch::Sender<Option<String>>,
 }
 
+/// What stands once a run has begun.
+pub(super) struct Started {
+    pub(super) journal: Journal,
+    pub(super) world: Composition,
+    pub(super) reporter: Arc<Reporter>,
+    pub(super) lever: LeverSight,
+}
+
 impl Shared {
-    pub(super) fn new(executor: Executor, journal: Journal, world: Composition, reporter: Arc<Reporter>, run: String) -> Self {
+    pub(super) fn new(executor: Executor, started: Started, run: String) -> Self {
+        let Started { journal, world, reporter, lever } = started;
         Self {
             run,
+            forgets: executor.state.forgets(),
+            kept: Mutex::default(),
             state: executor.state,
             claims: executor.claims,
-            lever: executor.lever,
+            lever,
             patience: executor.patience,
             class_patience: executor.class_patience,
             journal: Mutex::new(journal),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::injection::Command;
 use crate::fault::Class;
@@ -30,6 +31,7 @@ pub(super) enum Progress {
 pub(super) struct Handle {
     pub(super) slot: String,
     pub(super) class: Class,
+    pub(super) revert_budget: Duration,
     pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) cancel: watch::Sender<bool>,
     pub(super) progress: watch::Receiver<Progress>,
@@ -48,6 +50,10 @@ impl Handle {
         *self.progress.borrow() == Progress::Over { residue: true }
     }
 
+    pub(super) fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
     /// Asks for it to be taken back. Asking twice is asking once.
     pub(super) fn revert(&self, because: &str) {
         self.cancel.send_replace(true);
@@ -60,20 +66,43 @@ impl Handle {
     }
 }
 
+/// How long the end waits for the journal's disk, once everything is taken back.
+pub(super) const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a take-down waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// For one class, before the next is asked.
+    pub(super) class: Duration,
+    /// For one injection: by then taking it back is given up. One that is still there after it hangs somewhere else.
+    pub(super) give_up: Duration,
+}
+
+impl Bounds {
+    /// For the effects of all of these to be gone.
+    fn gone(self, handles: &[Handle]) -> Duration {
+        let longest = handles.iter().map(|h| h.revert_budget).max().unwrap_or_default();
+        self.give_up.max(longest) + self.class
+    }
+}
+
 /// Takes these back, class after class: what stands still must run before anything else can be asked of it, and the
-/// system comes down when no fault is left. One that is stuck does not hold up the next class.
-pub(super) async fn take_down(mut handles: Vec<Handle>, because: String, class_patience: Duration) {
+/// system comes down when no fault is left. One that is stuck does not hold up the next class, and one that never ends
+/// does not hold up the end.
+pub(super) async fn take_down(mut handles: Vec<Handle>, because: String, bounds: Bounds) {
     handles.sort_by_key(|h| h.class);
+    let bound = bounds.gone(&handles);
     for class in handles.chunk_by(|a, b| a.class == b.class) {
         if class[0].class == Class::System {
-            all(handles.iter().filter(|h| h.class != Class::System), Progress::Over { residue: false }).await;
+            let _ = timeout(bound, all(handles.iter().filter(|h| h.class != Class::System), Progress::Gone)).await;
         }
         for handle in class {
             handle.revert(&because);
         }
-        let _ = tokio::time::timeout(class_patience, all(class.iter(), Progress::Stuck)).await;
+        let _ = timeout(bounds.class, all(class.iter(), Progress::Stuck)).await;
     }
-    all(handles.iter(), Progress::Over { residue: false }).await;
+    let _ = timeout(bound, all(handles.iter(), Progress::Gone)).await;
+    let _ = timeout(WRITTEN_WITHIN, all(handles.iter(), Progress::Over { residue: false })).await;
 }
 
 async fn all(handles: impl Iterator<Item = &Handle>, wanted: Progress) {

@@ -113,7 +113,7 @@ async fn take_everything_back(
         claims: recovery.claims.try_clone(),
         patience: recovery.patience,
         journal: Arc::clone(journal),
-        reporter: Reporter::reopen(&recovery.state.run_folder(run).join("executor.jsonl")),
+        reporter: Reporter::reopen(recovery.state.run_folder(run).join("executor.jsonl")).ok(),
         permits: Arc::new(Semaphore::new(AT_ONCE)),
     });
     let mut chains = JoinSet::new();
@@ -130,6 +130,9 @@ async fn take_everything_back(
         let _ = tokio::time::timeout(recovery.class_patience, collect(&mut chains, &mut done)).await;
     }
     collect(&mut chains, &mut done).await;
+    if let Some(reporter) = &one.reporter {
+        reporter.written().await;
+    }
     done
 }
 
@@ -147,7 +150,8 @@ struct One {
     claims: std::io::Result<Claims>,
     patience: Patience,
     journal: Arc<Mutex<Journal>>,
-    reporter: Reporter,
+    /// None where no thread can be started: taking back comes before telling.
+    reporter: Option<Reporter>,
     permits: Arc<Semaphore>,
 }
 
@@ -161,21 +165,27 @@ impl One {
         done
     }
 
+    fn report(&self, intent: &Intent, state: InjectionState) {
+        if let Some(reporter) = &self.reporter {
+            reporter.injection(&intent.slot, state);
+        }
+    }
+
     async fn take_back(&self, intent: &Intent) -> InjectionOutcome {
-        self.reporter.injection(&intent.slot, InjectionState::RevertAsked { because: "recovery".into() });
+        self.report(intent, InjectionState::RevertAsked { because: "recovery".into() });
         match self.until_gone(intent).await {
             Ok(mut reverted) => {
                 let (slot, notes) = (intent.slot.clone(), reverted.notes.clone());
                 if let Err(e) = self.journal(move |journal| journal.reverted(&slot, &notes)).await {
                     reverted.notes.push(format!("not journaled, so recovery will look at it once more: {e}"));
                 }
-                self.reporter.injection(&intent.slot, InjectionState::Reverted { notes: reverted.notes.clone() });
+                self.report(intent, InjectionState::Reverted { notes: reverted.notes.clone() });
                 InjectionOutcome::Reverted(reverted.notes)
             }
             Err(e) => {
                 let record = Record::Residue { slot: intent.slot.clone(), finding: e.message.clone() };
                 let _ = self.journal(move |journal| journal.note(&record)).await;
-                self.reporter.injection(&intent.slot, InjectionState::Residue(e.clone()));
+                self.report(intent, InjectionState::Residue(e.clone()));
                 InjectionOutcome::Residue(e.message)
             }
         }
@@ -201,7 +211,7 @@ impl One {
             patience: self.patience,
             permits: Arc::clone(&self.permits),
         };
-        task.until_gone(|e| self.reporter.injection(&intent.slot, InjectionState::RevertFailed(e.clone()))).await
+        task.until_gone(|e| self.report(intent, InjectionState::RevertFailed(e.clone()))).await
     }
 
     /// Another run may have what this one lost: nothing is touched before that one is done.

@@ -71,6 +71,12 @@ pub struct Spec {
     pub revert_fails: u64,
     /// How long a revert takes.
     pub revert_ms: u64,
+    /// How long an inspection takes while the effect is there.
+    pub inspect_ms: u64,
+    /// How long preparing takes.
+    pub prepare_ms: u64,
+    /// Nothing of it can be taken back.
+    pub irreversible: bool,
     /// What it claims.
     pub claims: Vec<String>,
     /// Of a process of the system: where it runs.
@@ -112,8 +118,13 @@ impl<const WHICH: usize> Fault for FileFault<WHICH> {
         }
     }
 
+    fn reversibility(&self, spec: &Spec) -> Reversibility {
+        if spec.irreversible { Reversibility::Irreversible } else { Reversibility::Exact }
+    }
+
     async fn prepare(&self, spec: &Spec, _: &Target, _: &InjectionId, (): &()) -> Result<Prepared<Undo>, FaultError> {
         let mut spec = spec.clone();
+        std::thread::sleep(Duration::from_millis(spec.prepare_ms));
         if Self::KIND == SYSTEM {
             spec.path = spec.folder.join("system");
         }
@@ -156,6 +167,9 @@ impl<const WHICH: usize> Fault for FileFault<WHICH> {
 
     async fn inspect(&self, undo: &Undo, (): &()) -> Result<Presence, FaultError> {
         let there = undo.spec.path.exists() && Self::KIND != IDLE_REVERT;
+        if there {
+            std::thread::sleep(Duration::from_millis(undo.spec.inspect_ms));
+        }
         Ok(if there { Presence::whole() } else { Presence::none() })
     }
 
