@@ -136,7 +136,7 @@ fn to_start(record: &Record, cause: &str, again: &str) -> String {
     let experiment = &record.started.experiment;
     let names_it = |value: &str| value == port || value.strip_suffix(port).is_some_and(|before| before.ends_with(':'));
     match experiment.parameters.iter().find(|(_, value)| names_it(value)) {
-        Some((name, _)) => format!("Free port {port}, or take another with `--set {name}=…`; then run `{again}` again."),
+        Some((name, _)) => format!("Free port {port}, then run `{again}` again; or take another port with `--set {name}=…`."),
         None => format!("Free port {port}, then run `{again}` again."),
     }
 }

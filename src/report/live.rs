@@ -115,6 +115,9 @@ impl<W: Write> Live<W> {
                 Some((Ink::Strong, phase_words(*phase).into()))
             }
             What::Baseline { met: true, .. } => Some((Ink::Good, "the baseline is met".into())),
+            What::Baseline { missed, .. } if self.phase.is_some_and(|(phase, _)| phase == Phase::System) => {
+                Some((Ink::Bad, missed.join("; ")))
+            }
             What::Baseline { missed, .. } => Some((Ink::Bad, format!("the baseline is not met: {}", missed.join("; ")))),
             What::Step { path, state } => self.step(path, state),
             What::Injection { slot, state } => self.injection(slot, state),

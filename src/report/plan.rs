@@ -71,7 +71,12 @@ fn selector(set: &TargetSet) -> String {
 }
 
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => fields.iter().map(|(k, v)| format!("{k} {}", plain(v))).collect::<Vec<_>>().join(" "),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
 }
 
 /// Text that is wrapped by words, continuation lines under the first.
@@ -194,7 +199,7 @@ fn limit_words(set: &SetLimits) -> String {
     let mut words = Vec::new();
     words.extend(set.at_most.map(|n| format!("at most {n} at once")));
     words.extend(set.share.map(|s| format!("at most {s} at once")));
-    words.extend(set.leave.map(|n| format!("{n} healthy ones must remain")));
+    words.extend(set.leave.map(|n| format!("{n} healthy must remain")));
     words.extend(set.in_total.map(|n| format!("{n} different ones in total")));
     words.extend(set.per.map(|g| format!("in each {}", g.word())));
     words.join(", ")
