@@ -6,7 +6,7 @@ use chaos_core::FaultError;
 use chaos_core::target::{ProcessId, Target};
 use serde::{Deserialize, Serialize};
 
-use super::Snapshot;
+use super::{Entry, Snapshot};
 use crate::world::HostView;
 
 /// A process, or a whole tree of them, as written into an undo.
@@ -18,6 +18,9 @@ pub(crate) struct Kin {
     pub(crate) tree: bool,
     /// All that lived when this was written, the target first. Its children are found by these even when it is dead.
     pub(crate) members: Vec<ProcessId>,
+    /// Process groups that held members alone: whoever is in one later is of the kin, although its parent may have died.
+    #[serde(default)]
+    pub(crate) groups: BTreeSet<i32>,
 }
 
 impl Kin {
@@ -39,17 +42,31 @@ impl Kin {
                 return Err(FaultError::new(format!("process {} is never a target: {why}", member.pid)));
             }
         }
-        Ok(Self { root, tree, members })
+        let groups = if tree { groups_of(&members, snapshot) } else { BTreeSet::new() };
+        Ok(Self { root, tree, members, groups })
     }
 
-    /// Those that live now: the members known, and whatever descends from them.
+    /// Those that live now: the members known, whatever descends from them, and whoever is in their groups.
     #[must_use]
     pub(crate) fn living(&self, snapshot: &Snapshot) -> Vec<ProcessId> {
         if self.tree {
-            snapshot.trees(&self.members)
+            let in_groups = snapshot.living().filter(|e| self.is_in_groups(e, snapshot)).map(|e| e.id);
+            let roots: Vec<ProcessId> = self.members.iter().copied().chain(in_groups).collect();
+            snapshot.trees(&roots)
         } else {
             self.members.iter().copied().filter(|id| snapshot.alive(*id).is_some()).collect()
         }
+    }
+
+    /// Would this process be found by whoever reads the undo, even if its parent had died?
+    #[must_use]
+    pub(crate) fn is_found_again(&self, id: ProcessId, snapshot: &Snapshot) -> bool {
+        self.members.contains(&id) || snapshot.alive(id).is_none_or(|e| self.is_in_groups(e, snapshot))
+    }
+
+    /// The number of a group that has died out may be another's by now: then its leader is no member.
+    fn is_in_groups(&self, entry: &Entry, snapshot: &Snapshot) -> bool {
+        self.groups.contains(&entry.group) && snapshot.by_pid(entry.group).is_none_or(|leader| self.members.contains(&leader.id))
     }
 
     /// As [`Kin::living`], except what is never to be harmed: a child may have become something else since.
@@ -63,4 +80,13 @@ impl Kin {
         let all: BTreeSet<ProcessId> = self.members.iter().copied().collect();
         all.into_iter().map(|id| format!("pid:{id}"))
     }
+}
+
+/// The groups of these processes in which there is nobody else.
+fn groups_of(members: &[ProcessId], snapshot: &Snapshot) -> BTreeSet<i32> {
+    let mut groups: BTreeSet<i32> = members.iter().filter_map(|id| snapshot.alive(*id)).map(|e| e.group).filter(|group| *group > 1).collect();
+    for stranger in snapshot.living().filter(|e| !members.contains(&e.id)) {
+        groups.remove(&stranger.group);
+    }
+    groups
 }
