@@ -147,11 +147,9 @@ fn left(state: &StateDir) -> Result<Vec<Found>, Failure> {
 
 /// Everything that is left of a run, by the names under which it can be forgotten.
 pub(super) fn names(found: &Found) -> Vec<String> {
-    if let Standing::Unreadable(why) = &found.standing {
-        return vec![format!("{} ({why})", found.run)];
-    }
+    let unreadable = if let Standing::Unreadable(why) = &found.standing { Some(format!("{} ({why})", found.run)) } else { None };
     let entries =
         found.contents.open_entries().map(|e| format!("{}/{} ({} on {})", found.run, e.intent.slot, e.intent.fault, e.intent.target));
     let damage = (!found.contents.open_damage().is_empty()).then(|| format!("{}/{DAMAGE}", found.run));
-    entries.chain(damage).collect()
+    unreadable.into_iter().chain(entries).chain(damage).collect()
 }

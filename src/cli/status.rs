@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, global: &Global, console: Console) -> Result<Exit
         Standing::Live | Standing::Foreign(_) => false,
         // Nobody knows what is in force by it.
         Standing::Unreadable(_) => true,
-        Standing::Residue | Standing::BeforeReboot => !f.contents.is_over(),
+        Standing::Residue | Standing::BeforeReboot | Standing::OtherContainer => !f.contents.is_over(),
     });
     Ok(ExitCode::from(if left { 7 } else { 0 }))
 }
@@ -53,6 +53,9 @@ fn in_words(found: &[Found]) -> String {
             Standing::Live => "live".to_owned(),
             Standing::Residue => "left by a dead run; `chaos recover` takes it back".to_owned(),
             Standing::BeforeReboot => "left by a run before the last reboot; `chaos recover` takes back what survived it".to_owned(),
+            Standing::OtherContainer => {
+                "left by a run in another container of this host; `chaos recover` takes back what outlived it".to_owned()
+            }
             Standing::Foreign(why) => format!("not ours: {why}"),
             Standing::Unreadable(why) => format!("cannot be read: {why}"),
         };
@@ -96,6 +99,7 @@ fn as_json(found: &Found) -> Value {
         Standing::Live => ("live", None),
         Standing::Residue => ("residue", None),
         Standing::BeforeReboot => ("before_reboot", None),
+        Standing::OtherContainer => ("other_container", None),
         Standing::Foreign(why) => ("foreign", Some(why)),
         Standing::Unreadable(why) => ("unreadable", Some(why)),
     };

@@ -183,6 +183,13 @@ pub struct HostId {
     pub boot: String,
     /// Inode of the pid namespace.
     pub pid_namespace: u64,
+    /// When the first process of that namespace began, in clock ticks since boot: inodes are used again. Zero: unknown.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    pub namespace_began: u64,
+}
+
+fn is_unknown(ticks: &u64) -> bool {
+    *ticks == 0
 }
 
 /// Phases of a run, in this order.

@@ -94,16 +94,64 @@ async fn bare_intents_are_taken_back_too() {
 }
 
 #[tokio::test]
-async fn rule_07_another_host_user_or_container_is_listed_and_left_alone() {
-    let changes: [fn(&mut Writer); 3] = [|w| w.host.machine = "another".into(), |w| w.uid += 1, |w| w.host.pid_namespace += 1];
+async fn rule_07_another_host_or_user_is_listed_and_left_alone() {
+    let another_host = |w: &mut Writer| (w.host.machine, w.host.boot) = ("another".into(), "another".into());
+    let changes: [fn(&mut Writer); 2] = [another_host, |w| w.uid += 1];
     for change in changes {
         let place = Place::new();
         place.dead_run(change);
         let run = place.recover().await;
         assert!(matches!(run.outcome, RunOutcome::Foreign(_)), "{run}");
         assert!(place.effect("a").exists());
+        let forgotten = forget(&place.state(), "r1", "1.0.0", "not mine to say", "0.1.0");
+        assert!(matches!(forgotten, Err(ForgetError::NotOurs { .. })), "{forgotten:?}");
         assert!(residue(&place.state()).unwrap().is_empty(), "it keeps nobody from running here");
     }
+}
+
+#[tokio::test]
+async fn rule_02_what_outlived_another_container_is_taken_back_and_the_rest_is_named() {
+    let place = Place::new();
+    // A container without a machine id, of another name, whose state lies on a volume.
+    place.dead_run(|w| (w.host.name, w.host.machine, w.host.pid_namespace) = ("c0ffee".into(), String::new(), 1));
+    assert_eq!(survey(&place.state()).unwrap()[0].standing, Standing::OtherContainer);
+    assert_eq!(residue(&place.state()).unwrap().len(), 1, "nothing new is put on top of it");
+    place.recover().await;
+    assert!(!place.effect("a").exists(), "files are the same here");
+    assert!(place.effect("b").exists(), "what lives in there is out of reach from here, or went with it");
+}
+
+#[tokio::test]
+async fn rule_02_a_first_process_takes_its_container_with_it() {
+    let place = Place::new();
+    place.dead_run(|w| (w.host.pid_namespace, w.pid) = (1, 1));
+    let run = place.recover().await;
+    assert_eq!(run.outcome, RunOutcome::Clean, "{run}");
+    assert!(!place.effect("a").exists() && place.effect("b").exists());
+}
+
+#[tokio::test]
+async fn rule_07_namespaces_of_one_number_are_told_apart_by_their_beginning() {
+    let place = Place::new();
+    place.dead_run(|w| w.host.namespace_began += 1);
+    assert_eq!(survey(&place.state()).unwrap()[0].standing, Standing::OtherContainer);
+}
+
+#[tokio::test]
+async fn rule_12_forgetting_makes_no_journal_ours() {
+    let place = Place::new();
+    place.dead_run(|_| {});
+    let mut bytes = std::fs::read(place.journal_path()).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(place.journal_path(), &bytes).unwrap();
+    assert!(matches!(survey(&place.state()).unwrap()[0].standing, Standing::Unreadable(_)));
+    forget(&place.state(), "r1", DAMAGE, "the line was mine", "0.1.0").unwrap();
+    assert!(matches!(survey(&place.state()).unwrap()[0].standing, Standing::Unreadable(_)), "whose it is, nobody knows");
+    place.recover().await;
+    assert!(place.effect("a").exists());
+    forget(&place.state(), "r1", "1.0.0", "removed by hand", "0.1.0").unwrap();
+    forget(&place.state(), "r1", "1.0.1", "removed by hand", "0.1.0").unwrap();
+    assert!(residue(&place.state()).unwrap().is_empty());
 }
 
 #[tokio::test]

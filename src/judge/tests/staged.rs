@@ -203,7 +203,7 @@ impl Staged {
             run: "01J".into(),
             experiment: self.experiment,
             seed: 7,
-            host: HostId { name: "host".into(), machine: "m".into(), boot: "b".into(), pid_namespace: 1 },
+            host: HostId { name: "host".into(), machine: "m".into(), boot: "b".into(), pid_namespace: 1, namespace_began: 0 },
             wall: Wall(1_795_000_000_000),
             user: "root".into(),
         }));

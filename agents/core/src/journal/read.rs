@@ -171,19 +171,26 @@ impl Fold {
             self.damage(line, "something stands after the end".into());
         }
         match record {
-            Record::Identity(writer) | Record::Reopened(writer) => {
-                if writer.journal > JOURNAL_VERSION {
-                    return Err(TooNew { run: writer.run, version: writer.journal, chaos: writer.chaos });
-                }
-                self.contents.holder = Some((*writer).clone());
+            Record::Identity(writer) => {
+                self.hold(&writer)?;
                 self.contents.writer.get_or_insert(*writer);
             }
+            // Whoever goes on with it says nothing about where its undos hold.
+            Record::Reopened(writer) => self.hold(&writer)?,
             Record::Approved { plan } => self.contents.plan = Some(plan),
             Record::TornTail => {}
             Record::Finished => self.contents.finished = true,
             Record::Forgotten { slot, because } if slot == DAMAGE => self.contents.damage_forgotten = Some(because),
             other => self.step(other, line),
         }
+        Ok(())
+    }
+
+    fn hold(&mut self, writer: &Writer) -> Result<(), TooNew> {
+        if writer.journal > JOURNAL_VERSION {
+            return Err(TooNew { run: writer.run.clone(), version: writer.journal, chaos: writer.chaos.clone() });
+        }
+        self.contents.holder = Some(writer.clone());
         Ok(())
     }
 

@@ -4,6 +4,8 @@ use crate::journal::{Adopted, DAMAGE, Journal, JournalError, Record, Writer};
 use crate::literal::Duration;
 use crate::state_dir::StateDir;
 
+use super::survey::{self, Standing};
+
 /// Why nothing was forgotten.
 #[derive(Debug, thiserror::Error)]
 pub enum ForgetError {
@@ -20,6 +22,14 @@ pub enum ForgetError {
         /// What could be forgotten.
         open: Vec<String>,
     },
+    /// It is somebody else's to decide.
+    #[error("run {run} is not forgotten here: {why}")]
+    NotOurs {
+        /// The run.
+        run: String,
+        /// Whose it is.
+        why: String,
+    },
     /// No reason was given.
     #[error("nothing is forgotten without a reason")]
     NoReason,
@@ -28,10 +38,13 @@ pub enum ForgetError {
 /// Forgets one injection of a dead run, or its [`DAMAGE`]; the run is over when nothing else is open in it.
 ///
 /// # Errors
-/// If the run lives, or has nothing open of that name.
+/// If the run lives, is another host's or user's, or has nothing open of that name.
 pub fn forget(state: &StateDir, run: &str, slot: &str, because: &str, chaos: &str) -> Result<(), ForgetError> {
     if because.trim().is_empty() {
         return Err(ForgetError::NoReason);
+    }
+    if let (Standing::Foreign(why), _) = survey::look(state, run)? {
+        return Err(ForgetError::NotOurs { run: run.into(), why });
     }
     let Adopted { mut journal, contents } = Journal::adopt(state, &Writer::here(run, chaos, Duration::ZERO))?;
     let mut open: Vec<String> = contents.open_entries().map(|e| e.intent.slot.clone()).collect();

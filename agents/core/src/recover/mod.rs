@@ -1,8 +1,8 @@
 //! Recovery: finishing what a dead executor left.
 //!
 //! # Guarantees
-//! - Only residue is touched: a journal that somebody holds, or that another host, user or pid namespace wrote, is listed
-//!   and left alone.
+//! - Only residue is touched: a journal that somebody holds, or that another host or user wrote, is listed and left alone.
+//! - Of a run in another container of this host, what is durable is taken back; what lived there went with it, or is named.
 //! - Everything that is not reverted is taken back, the bare intents included; one that fails does not keep the rest.
 //! - After a reboot only durable effects are left; the others are noted as gone with it.
 //! - What cannot be read is named, and stays residue until a person forgets it.
@@ -107,6 +107,9 @@ impl Recovery {
                 Standing::Live => continue,
                 Standing::Residue => lines.push(format!("# run {}", found.run)),
                 Standing::BeforeReboot => lines.push(format!("# run {}, before the last reboot", found.run)),
+                Standing::OtherContainer => {
+                    lines.push(format!("# run {}, in another container of this host: process ids mean nothing here", found.run));
+                }
                 Standing::Foreign(why) => lines.push(format!("# run {}: {why}; check every line before using it", found.run)),
                 Standing::Unreadable(why) => {
                     lines.push(format!("# run {}: {why}", found.run));

@@ -24,9 +24,8 @@ use crate::take_back::{AT_ONCE, Patience, TakeBack};
 pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
     let mut report =
         RecoveredRun { run: run.to_owned(), outcome: RunOutcome::Clean, injections: Vec::new(), over: Vec::new(), damage: Vec::new() };
-    let before_reboot = match survey::look(&recovery.state, run) {
-        Ok((Standing::Residue, _)) => false,
-        Ok((Standing::BeforeReboot, _)) => true,
+    let standing = match survey::look(&recovery.state, run) {
+        Ok((standing @ (Standing::Residue | Standing::BeforeReboot | Standing::OtherContainer), _)) => standing,
         Ok((standing, contents)) => {
             report.damage = contents.damage;
             report.outcome = untouched(standing);
@@ -53,7 +52,7 @@ pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
     report.damage = contents.open_damage().to_vec();
     report.over = contents.reverted();
     let journal = Arc::new(Mutex::new(journal));
-    let done = take_everything_back(recovery, run, &journal, &contents, before_reboot).await;
+    let done = take_everything_back(recovery, run, &journal, &contents, standing).await;
     report.injections = with_the_rest(done, &contents);
     let left = report.injections.iter().any(|i| matches!(i.outcome, InjectionOutcome::Residue(_)));
     report.outcome = if left || !report.damage.is_empty() {
@@ -91,7 +90,7 @@ fn untouched(standing: Standing) -> RunOutcome {
     match standing {
         Standing::Foreign(why) => RunOutcome::Foreign(why),
         Standing::Unreadable(why) => RunOutcome::Failed(why),
-        Standing::Live | Standing::Residue | Standing::BeforeReboot => RunOutcome::Live,
+        _ => RunOutcome::Live,
     }
 }
 
@@ -104,11 +103,11 @@ async fn take_everything_back(
     run: &str,
     journal: &Arc<Mutex<Journal>>,
     contents: &Contents,
-    before_reboot: bool,
+    standing: Standing,
 ) -> Vec<RecoveredInjection> {
     let one = Arc::new(One {
         run: run.to_owned(),
-        before_reboot,
+        beyond: Beyond::of(&standing, contents.writer.as_ref()),
         table: Arc::clone(&recovery.table),
         claims: recovery.claims.try_clone(),
         patience: recovery.patience,
@@ -142,10 +141,33 @@ async fn collect(chains: &mut JoinSet<Vec<RecoveredInjection>>, done: &mut Vec<R
     }
 }
 
+/// What is not durable of a run, seen from here.
+#[derive(Debug, Clone, Copy)]
+enum Beyond {
+    /// It is here.
+    Nothing,
+    /// It went with this.
+    Gone(&'static str),
+    /// It may be in force where we cannot reach it.
+    Reach,
+}
+
+impl Beyond {
+    fn of(standing: &Standing, writer: Option<&Writer>) -> Self {
+        match (standing, writer) {
+            (Standing::BeforeReboot, _) => Self::Gone("gone with the reboot"),
+            // The first process takes its container with it.
+            (Standing::OtherContainer, Some(w)) if w.pid == 1 || w.host.namespace_is_gone() => Self::Gone("gone with its container"),
+            (Standing::OtherContainer, _) => Self::Reach,
+            _ => Self::Nothing,
+        }
+    }
+}
+
 /// What taking one injection back needs.
 struct One {
     run: String,
-    before_reboot: bool,
+    beyond: Beyond,
     table: Arc<Table>,
     claims: std::io::Result<Claims>,
     patience: Patience,
@@ -199,8 +221,15 @@ impl One {
     }
 
     async fn until_gone(&self, intent: &Intent) -> Result<Reverted, FaultError> {
-        if self.before_reboot && intent.persistence != Persistence::Durable {
-            return Ok(Reverted::note("gone with the reboot"));
+        if intent.persistence != Persistence::Durable {
+            match self.beyond {
+                Beyond::Nothing => {}
+                Beyond::Gone(with) => return Ok(Reverted::note(with)),
+                Beyond::Reach => {
+                    let says = "it acted in another container of this host, whose process ids mean nothing here";
+                    return Err(FaultError::new(says).hint("recover it in there, or let it be when that container is gone"));
+                }
+            }
         }
         let fault = FaultCall::new(&self.table, &intent.fault)?;
         let claims = self.claim(intent).await?;

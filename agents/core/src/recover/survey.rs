@@ -27,7 +27,9 @@ pub enum Standing {
     Residue,
     /// Left by an executor of an earlier boot of this host.
     BeforeReboot,
-    /// Of another host, user or container: listed, never acted on.
+    /// Left by a dead executor in another container of this host: files are the same here, process ids are not.
+    OtherContainer,
+    /// Of another host or user: listed, never acted on.
     Foreign(String),
     /// It cannot be read at all.
     Unreadable(String),
@@ -60,7 +62,7 @@ pub fn residue(state: &StateDir) -> io::Result<Vec<Found>> {
     found.retain(|f| match f.standing {
         Standing::Live | Standing::Foreign(_) => false,
         Standing::Unreadable(_) => true,
-        Standing::Residue | Standing::BeforeReboot => !f.contents.is_over(),
+        Standing::Residue | Standing::BeforeReboot | Standing::OtherContainer => !f.contents.is_over(),
     });
     Ok(found)
 }
@@ -77,7 +79,7 @@ fn is_dying(holder: &Writer) -> bool {
     let here = HostId::here();
     let stat = || std::fs::read_to_string(format!("/proc/{}/stat", holder.pid));
     let dead = |stat: String| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
-    (&holder.host.boot, holder.host.pid_namespace) == (&here.boot, here.pid_namespace) && stat().map_or(true, dead)
+    holder.host.boot == here.boot && here.shares_pids_with(&holder.host) && stat().map_or(true, dead)
 }
 
 fn standing(contents: &Contents, live: bool) -> Standing {
@@ -93,9 +95,7 @@ fn standing(contents: &Contents, live: bool) -> Standing {
 
 pub(super) fn whose(writer: &Writer, here: &HostId, uid: u32) -> Standing {
     let host = &writer.host;
-    // Without a machine id, as in many containers, the name is all there is.
-    let same_host = if host.machine.is_empty() { here.machine.is_empty() && host.name == here.name } else { host.machine == here.machine };
-    if !same_host {
+    if !here.is_host_of(host) {
         return Standing::Foreign(format!("written on another host, {}", host.name));
     }
     if writer.uid != uid {
@@ -104,8 +104,5 @@ pub(super) fn whose(writer: &Writer, here: &HostId, uid: u32) -> Standing {
     if host.boot != here.boot {
         return Standing::BeforeReboot;
     }
-    if host.pid_namespace != here.pid_namespace {
-        return Standing::Foreign("written in another container of this host: its process ids mean nothing here".into());
-    }
-    Standing::Residue
+    if here.shares_pids_with(host) { Standing::Residue } else { Standing::OtherContainer }
 }
