@@ -33,8 +33,8 @@ pub fn html(record: &Record, verdict: &Verdict) -> String {
             body {
                 main {
                     (header(record, verdict))
-                    (numbers(verdict))
                     @if heading::anybody_looked(record) {
+                        (numbers(verdict))
                         @for index in 0..verdict.hypotheses.len() { (hypothesis(record, verdict, index, &axis)) }
                     }
                     (timeline(record, verdict, &axis))
@@ -72,7 +72,7 @@ fn header(record: &Record, verdict: &Verdict) -> Markup {
         header.(class(heading.state)) {
             p.verdict { (pill(heading)) span.slug { (verdict.experiment) } }
             h1 { (verdict.title) }
-            p.sentence { (verdict.sentence) }
+            p.sentence { (with_code(&verdict.sentence)) }
             dl.meta {
                 (fact("when", &moment(started.wall.0)))
                 (fact("took", &verdict.lasted.to_string()))
@@ -110,7 +110,9 @@ fn numbers(verdict: &Verdict) -> Markup {
                 (truth_number(h))
             }
             @if left.clean {
-                (number("left behind", "nothing", "inspected, not assumed", "good"))
+                @let touched = verdict.injections.iter().any(|i| i.asked.is_some());
+                @let how = if touched { "inspected, not assumed" } else { "nothing was injected" };
+                (number("left behind", "nothing", how, "good"))
             } @else {
                 (number("left behind", &count(left.residue.len()), "see below", "bad"))
             }
@@ -249,7 +251,7 @@ fn objectives(h: &HypothesisVerdict) -> Markup {
 }
 
 fn timeline(record: &Record, verdict: &Verdict, axis: &Axis) -> Markup {
-    if verdict.injections.is_empty() && record.phases.is_empty() {
+    if verdict.injections.is_empty() && !heading::anybody_looked(record) {
         return page! {};
     }
     page! {

@@ -14,7 +14,7 @@ pub fn markdown(record: &Record, verdict: &Verdict) -> String {
     let mut out = String::new();
     let head = heading::of_run(record, verdict);
     let _ = writeln!(out, "## {} {}: {}\n", emblem(head.state), phrases::capital(head.word), escape(&verdict.title));
-    let _ = writeln!(out, "{}\n", escape(&verdict.sentence));
+    let _ = writeln!(out, "{}\n", escape_but_code(&verdict.sentence));
     if !verdict.injections.is_empty() {
         let _ = writeln!(out, "| fault | target | in force | taken back |\n|---|---|---|---|");
         for i in &verdict.injections {
