@@ -1,9 +1,11 @@
 //! One look at `/proc`: who runs, whose child, in what state.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 
 use chaos_core::target::ProcessId;
+use procfs::FromRead;
 use procfs::process::{Process, Stat};
 
 /// One process as it was when looked at.
@@ -73,9 +75,10 @@ impl Snapshot {
     /// If `/proc` cannot be listed, or hides the processes of others (`hidepid`): then nobody knows the population.
     pub fn take() -> io::Result<Self> {
         let mut entries = BTreeMap::new();
-        for process in procfs::process::all_processes().map_err(io_error)? {
+        for file in fs::read_dir("/proc")? {
+            let Some(pid) = file?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             // A process that ended while we looked is not an error.
-            if let Ok(stat) = process.and_then(|p| p.stat()) {
+            if let Some(stat) = stat_of(pid) {
                 entries.insert(stat.pid, Entry::of(stat));
             }
         }
@@ -153,9 +156,17 @@ impl Snapshot {
     }
 }
 
+/// What `/proc/PID/stat` says, in one open and one read: everybody is looked at, several times a run. `None`: no such process.
+fn stat_of(pid: i32) -> Option<Stat> {
+    // Fifty-two numbers of at most twenty digits, and a name.
+    let mut line = [0; 2048];
+    let length = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut line)).ok()?;
+    Stat::from_read(&line[..length]).ok()
+}
+
 /// Looks at one process. `None`: no such process any more, or dead.
 pub(crate) fn look_at(id: ProcessId) -> Option<Entry> {
-    let entry = Entry::of(Process::new(id.pid).and_then(|p| p.stat()).ok()?);
+    let entry = Entry::of(stat_of(id.pid)?);
     (entry.id == id && !entry.is_dead()).then_some(entry)
 }
 

@@ -1,13 +1,12 @@
 //! Who listens where, in our network namespace. A process in another one is not seen.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::{fs, io};
 
 use chaos_core::target::ProcessId;
 use procfs::net::TcpState;
-use procfs::process::{FDTarget, Process};
 
-use super::snapshot::{Snapshot, io_error};
+use super::snapshot::io_error;
 
 /// A TCP socket that listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,11 +27,11 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Looks at the sockets, then at everybody's descriptors.
+    /// Looks at the sockets, then at the descriptors of these processes: only they are known as holders.
     ///
     /// # Errors
     /// If the socket table cannot be read.
-    pub(crate) fn look(snapshot: &Snapshot) -> io::Result<Self> {
+    pub(crate) fn look(among: impl IntoIterator<Item = ProcessId>) -> io::Result<Self> {
         let mut table = procfs::net::tcp().map_err(io_error)?;
         // Without IPv6 there is no such table.
         table.extend(procfs::net::tcp6().unwrap_or_default());
@@ -43,10 +42,10 @@ impl Sockets {
             .collect();
         let wanted: BTreeSet<u64> = listening.iter().map(|l| l.inode).collect();
         let mut holders: BTreeMap<u64, BTreeSet<ProcessId>> = BTreeMap::new();
-        for entry in snapshot.living() {
-            for inode in sockets_of(entry.id.pid) {
+        for id in among {
+            for inode in sockets_of(id.pid) {
                 if wanted.contains(&inode) {
-                    holders.entry(inode).or_default().insert(entry.id);
+                    holders.entry(inode).or_default().insert(id);
                 }
             }
         }
@@ -73,15 +72,11 @@ impl Sockets {
     }
 }
 
+/// The sockets among a process's descriptors: one `readlink` each, since a busy host has many. None where we may not look.
 fn sockets_of(pid: i32) -> Vec<u64> {
-    let Ok(descriptors) = Process::new(pid).and_then(|p| p.fd()) else {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return Vec::new();
     };
-    descriptors
-        .filter_map(Result::ok)
-        .filter_map(|d| match d.target {
-            FDTarget::Socket(inode) => Some(inode),
-            _ => None,
-        })
-        .collect()
+    let targets = descriptors.filter_map(|d| fs::read_link(d.ok()?.path()).ok());
+    targets.filter_map(|target| target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()).collect()
 }
