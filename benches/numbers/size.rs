@@ -73,14 +73,14 @@ fn many_samples(server: &Server, victims: &Victims, seconds: u64) -> String {
         let _ = write!(
             text,
             "  answers {n}:\n    probe: http\n    with: {{get: \"http://{}/\"}}\n    every: 1ms\n    timeout: 50ms\n    \
-             baseline: {{success: \">= 1%\", for: {seconds}s}}\n    recovery: {{within: 1s, hold: 0s}}\n",
+             baseline: {{success: \">= 1%\", for: 1s}}\n    recovery: {{within: 1s, hold: 0s}}\n",
             server.address
         );
     }
     let _ = write!(
         text,
-        "targets:\n  sleepers: {{processes: {{command: {}}}, expect: {}}}\nblast_radius: {{duration: 1m, targets: {{sleepers: {{at_most: 1}}}}}}\n\
-         method:\n  - {{inject: process.pause, into: sleepers, for: 100ms}}\n",
+        "targets:\n  sleepers: {{processes: {{command: {}}}, expect: {}}}\nblast_radius: {{duration: 10m, targets: {{sleepers: {{at_most: 1}}}}}}\n\
+         method:\n  - wait: {seconds}s\n  - {{inject: process.pause, into: sleepers, for: 100ms}}\n",
         Victims::pattern(),
         victims.count()
     );
