@@ -1,5 +1,6 @@
 //! `chaos executor`: the process in which harm is done. Hidden: `chaos run` starts it.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use chaos_core::target::Target;
 use chaos_core::wire::Begin;
 
 use super::worlds::Worlds;
-use super::{Console, Failure, Global};
+use super::{Cli, ColorChoice, Command, Console, Failure, Global, LogFormat};
 
 /// How long one class of faults may keep the next from being taken back.
 pub(super) const CLASS_PATIENCE: Duration = Duration::from_secs(5);
@@ -29,6 +30,17 @@ pub struct Args {
     /// Finish what the executor of this run left, and report it as JSON; without it, serve the socket that is standard input
     #[arg(long, value_name = "RUN")]
     recover: Option<String>,
+}
+
+/// A command line that only `chaos run` writes. What reads the words of a person is half of this program, and an executor that
+/// waits beside somebody's system should not carry it in memory.
+pub(super) fn as_run_starts_it(words: &[OsString]) -> Option<Cli> {
+    let [_, name, state_dir, path] = words else { return None };
+    if name != "executor" || state_dir != "--state-dir" {
+        return None;
+    }
+    let global = Global { state_dir: Some(path.into()), color: ColorChoice::Auto, verbose: 0, log_format: LogFormat::Text };
+    Some(Cli { global, command: Command::Executor(Args { recover: None }) })
 }
 
 pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: Worlds) -> Result<ExitCode, Failure> {

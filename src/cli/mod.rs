@@ -157,7 +157,8 @@ fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
 #[must_use]
 pub fn main() -> ExitCode {
     inherited::keep_to_ourselves();
-    let mut cli = match Cli::try_parse() {
+    let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let mut cli = match executor::as_run_starts_it(&words).map_or_else(|| Cli::try_parse_from(&words), Ok) {
         Ok(cli) => cli,
         Err(e) => {
             let _ = e.print();

@@ -332,7 +332,7 @@ async fn verify(stage: &Stage<'_>, pump: &mut Pump<'_>) {
     stage.begin_recovery();
     let recovered = async {
         while !stage.recovered() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     let in_time = tokio::time::timeout(longest_recovery(stage.experiment), recovered);

@@ -159,7 +159,7 @@ impl HostView {
     #[must_use]
     pub fn who_listens(&self, port: u16) -> Option<String> {
         let snapshot = Snapshot::take().ok()?;
-        let sockets = Sockets::look(snapshot.living().map(|e| e.id)).ok()?;
+        let sockets = Sockets::look(&snapshot).ok()?;
         let socket = sockets.listening().find(|l| l.port == port)?;
         Some(describe_holder(&sockets, socket))
     }

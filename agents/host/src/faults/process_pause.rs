@@ -124,7 +124,7 @@ impl Fault for ProcessPause {
             Undo::Freezer { kin, group } => freezer::freeze(&armed, kin, group, world).await?,
         };
         let kin = armed.undo().kin();
-        if look()?.alive(kin.root).is_none() {
+        if kin.look()?.alive(kin.root).is_none() {
             return Err(FaultError::gone(format!("process {} ended while it was being stopped", kin.root.pid)));
         }
         Ok(Observed::note(match stopped {
@@ -135,7 +135,7 @@ impl Fault for ProcessPause {
 
     async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
         let kin = undo.kin();
-        let snapshot = look()?;
+        let snapshot = kin.look()?;
         if let Undo::Freezer { group, .. } = undo {
             return freezer::inspect(kin, group, &snapshot);
         }
@@ -220,7 +220,7 @@ async fn go_on(kin: &Kin) -> Result<usize, FaultError> {
     let mut stopped: Vec<ProcessId> = kin.members.iter().copied().filter(|id| is_stopping(*id)).collect();
     for _ in 0..MOST_LOOKS {
         if stopped.is_empty() {
-            stopped = stopped_among(kin, &look()?);
+            stopped = stopped_among(kin, &kin.look()?);
         }
         if stopped.is_empty() {
             return Ok(continued.len());

@@ -46,6 +46,17 @@ impl Kin {
         Ok(Self { root, tree, members, groups })
     }
 
+    /// A look that suffices to tell the kin: at everybody where children are meant, who may be born at any time; else at its members.
+    ///
+    /// # Errors
+    /// If the processes cannot be listed.
+    pub(crate) fn look(&self) -> Result<Snapshot, FaultError> {
+        if !self.tree {
+            return Ok(Snapshot::of(&self.members));
+        }
+        Snapshot::take().map_err(|e| FaultError::new(format!("list the processes: {e}")))
+    }
+
     /// Those that live now: the members known, whatever descends from them, and whoever is in their groups.
     #[must_use]
     pub(crate) fn living(&self, snapshot: &Snapshot) -> Vec<ProcessId> {

@@ -88,6 +88,13 @@ impl Snapshot {
         Ok(Self { entries })
     }
 
+    /// Looks at these processes alone: of others, their children among them, it knows nothing.
+    #[must_use]
+    pub fn of(ids: &[ProcessId]) -> Self {
+        let entries = ids.iter().filter_map(|id| stat_of(id.pid)).map(|stat| (stat.pid, Entry::of(stat)));
+        Self { entries: entries.collect() }
+    }
+
     /// The process, if it is still the same one and lives.
     #[must_use]
     pub fn alive(&self, id: ProcessId) -> Option<&Entry> {

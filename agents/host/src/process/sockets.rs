@@ -6,7 +6,7 @@ use std::{fs, io};
 use chaos_core::target::ProcessId;
 use procfs::net::TcpState;
 
-use super::snapshot::io_error;
+use super::snapshot::{Snapshot, io_error};
 
 /// A TCP socket that listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,28 +27,22 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Looks at the sockets, then at the descriptors of these processes: only they are known as holders.
+    /// Looks at the sockets, and at everybody's descriptors.
     ///
     /// # Errors
     /// If the socket table cannot be read.
-    pub(crate) fn look(among: impl IntoIterator<Item = ProcessId>) -> io::Result<Self> {
-        let mut table = procfs::net::tcp().map_err(io_error)?;
-        // Without IPv6 there is no such table.
-        table.extend(procfs::net::tcp6().unwrap_or_default());
-        let listening: BTreeSet<_> = table
-            .into_iter()
-            .filter(|s| s.state == TcpState::Listen)
-            .map(|s| Listening { port: s.local_address.port(), inode: s.inode, uid: s.uid })
-            .collect();
-        let wanted: BTreeSet<u64> = listening.iter().map(|l| l.inode).collect();
-        let mut holders: BTreeMap<u64, BTreeSet<ProcessId>> = BTreeMap::new();
-        for id in among {
-            for inode in sockets_of(id.pid) {
-                if wanted.contains(&inode) {
-                    holders.entry(inode).or_default().insert(id);
-                }
-            }
-        }
+    pub(crate) fn look(snapshot: &Snapshot) -> io::Result<Self> {
+        let holders = holders(snapshot.living().map(|e| e.id));
+        Ok(Self { listening: listening()?, holders })
+    }
+
+    /// What these processes hold. The table of all sockets takes the kernel long, so it is read only if they hold any.
+    ///
+    /// # Errors
+    /// If the socket table cannot be read.
+    pub(crate) fn of(ids: impl IntoIterator<Item = ProcessId>) -> io::Result<Self> {
+        let holders = holders(ids);
+        let listening = if holders.is_empty() { BTreeSet::new() } else { listening()? };
         Ok(Self { listening, holders })
     }
 
@@ -70,6 +64,26 @@ impl Sockets {
             self.listening.iter().filter(|l| self.holders(**l).is_some_and(|h| h.contains(&id))).map(|l| l.port).collect();
         ports.into_iter().collect()
     }
+}
+
+/// Every TCP socket that listens.
+fn listening() -> io::Result<BTreeSet<Listening>> {
+    let mut table = procfs::net::tcp().map_err(io_error)?;
+    // Without IPv6 there is no such table.
+    table.extend(procfs::net::tcp6().unwrap_or_default());
+    let listening = table.into_iter().filter(|s| s.state == TcpState::Listen);
+    Ok(listening.map(|s| Listening { port: s.local_address.port(), inode: s.inode, uid: s.uid }).collect())
+}
+
+/// Who holds which socket, among these processes.
+fn holders(among: impl IntoIterator<Item = ProcessId>) -> BTreeMap<u64, BTreeSet<ProcessId>> {
+    let mut holders: BTreeMap<u64, BTreeSet<ProcessId>> = BTreeMap::new();
+    for id in among {
+        for inode in sockets_of(id.pid) {
+            holders.entry(inode).or_default().insert(id);
+        }
+    }
+    holders
 }
 
 /// The sockets among a process's descriptors: one `readlink` each, since a busy host has many. None where we may not look.

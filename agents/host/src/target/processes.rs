@@ -107,12 +107,12 @@ impl TargetKind for Processes {
     async fn resolve(&self, selector: &Selector, context: &ResolveContext) -> Result<Population, ResolveError> {
         let snapshot = Snapshot::take().map_err(|e| unreadable("list the processes", &e))?;
         let mut found = matching::all(selector, context, &snapshot)?;
-        // Whose ports these are matters for everybody only where ports select.
-        let asked: Vec<ProcessId> = match &selector.listening_on {
-            Some(_) => snapshot.living().map(|e| e.id).collect(),
-            None => snapshot.trees(&found.iter().copied().collect::<Vec<_>>()),
+        // Everybody's descriptors are looked through only where ports select.
+        let sockets = match &selector.listening_on {
+            Some(_) => Sockets::look(&snapshot),
+            None => Sockets::of(snapshot.trees(&found.iter().copied().collect::<Vec<_>>())),
         };
-        let sockets = Sockets::look(asked).map_err(|e| unreadable("read the listening sockets", &e))?;
+        let sockets = sockets.map_err(|e| unreadable("read the listening sockets", &e))?;
         let mut shared = BTreeSet::new();
         if let Some(ports) = &selector.listening_on {
             let listeners = listening::find(ports, &snapshot, &sockets)?;
