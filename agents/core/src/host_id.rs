@@ -21,13 +21,13 @@ impl HostId {
         }
     }
 
-    /// The same kernel, or at least the same machine.
+    /// The same machine; without a machine id, as in many containers, the same kernel, or the same name.
     pub(crate) fn is_host_of(&self, other: &Self) -> bool {
-        if !self.boot.is_empty() && self.boot == other.boot {
-            return true;
+        match (self.machine.is_empty(), other.machine.is_empty()) {
+            (false, false) => self.machine == other.machine,
+            (true, true) if self.name == other.name => true,
+            _ => !self.boot.is_empty() && self.boot == other.boot,
         }
-        // Without a machine id, as in many containers, the name is all there is.
-        if self.machine.is_empty() { other.machine.is_empty() && self.name == other.name } else { self.machine == other.machine }
     }
 
     /// Do its pids mean the same here? Of one boot alone.

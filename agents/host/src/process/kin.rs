@@ -95,7 +95,8 @@ impl Kin {
 
 /// The groups of these processes in which there is nobody else.
 fn groups_of(members: &[ProcessId], snapshot: &Snapshot) -> BTreeSet<i32> {
-    let mut groups: BTreeSet<i32> = members.iter().filter_map(|id| snapshot.alive(*id)).map(|e| e.group).filter(|group| *group > 1).collect();
+    let mut groups: BTreeSet<i32> =
+        members.iter().filter_map(|id| snapshot.alive(*id)).map(|e| e.group).filter(|group| *group > 1).collect();
     for stranger in snapshot.living().filter(|e| !members.contains(&e.id)) {
         groups.remove(&stranger.group);
     }
