@@ -8,7 +8,7 @@ use chaos_core::event::SystemState;
 use chaos_core::secret::Secrets;
 
 use crate::cgroup::Cgroups;
-use crate::disk::Disk;
+use crate::disk::Store;
 use crate::guard;
 use crate::helper::{Helper, Helpers};
 use crate::process::{Listening, Snapshot, Sockets, name_of};
@@ -148,11 +148,18 @@ impl HostView {
         self.read(|s| guard::protected_path(&s.ours, path))
     }
 
-    /// Why this file system is never filled: a folder of ours lies on it.
-    pub(crate) fn protected_disk(&self, device: u64) -> Option<String> {
+    /// Why the file system of this path is never filled: a folder of ours draws on the same space, or nobody can tell.
+    pub(crate) fn protected_disk(&self, path: &Path) -> Option<String> {
+        let store = match Store::of(path) {
+            Ok(store) => store,
+            Err(error) => return Some(format!("nobody can tell what its space is drawn from: {error}")),
+        };
         let ours = self.read(|s| s.ours.clone());
-        let ours = ours.iter().find(|folder| Disk::of(folder).is_ok_and(|disk| disk.device == device))?;
-        Some(format!("the journal of chaos lies on it ({})", ours.display()))
+        ours.iter().find_map(|folder| match Store::of(folder) {
+            Ok(own) if own.is_shared_with(&store) => Some(format!("the journal of chaos lies on it ({})", folder.display())),
+            Ok(_) => None,
+            Err(error) => Some(format!("nobody can tell whether the journal of chaos ({}) lies on it: {error}", folder.display())),
+        })
     }
 
     /// Who listens on a TCP port of this network namespace, in words: `chaos demo gateway (pid 4711)`. `None`: nobody (RULES 39).

@@ -13,7 +13,7 @@ use rustix::thread::sched_getaffinity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::helped::{bystanders_of_host, end, is_still_held, kill_by_tag, started};
+use super::helped::{Reached, bystanders_of_host, end, is_still_held, kill_by_tag, started};
 use super::{failed, look};
 use crate::helper::Helper;
 use crate::process::{Kin, living};
@@ -123,7 +123,7 @@ impl Fault for CpuBurn {
         let more =
             vec![("cores", cores.to_string().into()), ("load", load_ppm.to_string().into()), ("beside", beside.pid.to_string().into())];
         let helper = Helper { kind: "burn", tag, run: &armed.id().run, deadline: armed.deadline(), more };
-        started(&armed, world.start_helper(&helper), || Ok(!living(tag)?.is_empty())).await?;
+        started(&armed, world.start_helper(&helper), || Ok(if living(tag)?.is_empty() { Reached::Some(0) } else { Reached::All })).await?;
         Ok(Observed::note(format!("{cores} cores at {:.0}%", *load_ppm as f64 / 10_000.0)))
     }
 

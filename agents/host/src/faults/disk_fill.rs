@@ -12,7 +12,7 @@ use chaos_core::target::{Facet, Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::helped::{end, is_still_held, kill_by_tag, started};
+use super::helped::{Reached, end, is_still_held, kill_by_tag, started};
 use super::{failed, look};
 use crate::disk::{Disk, held_by, users};
 use crate::helper::Helper;
@@ -107,7 +107,7 @@ impl Fault for DiskFill {
     async fn prepare(&self, spec: &Spec, target: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
         let path = target.facets.path.clone().ok_or_else(|| FaultError::new(format!("{} is not a file or folder", target.label)))?;
         let disk = Disk::of(&path).map_err(|e| failed(&format!("look at {}", path.display()), &e))?;
-        if let Some(why) = view.protected_disk(disk.device) {
+        if let Some(why) = view.protected_disk(&path) {
             return Err(FaultError::new(format!("fill the file system of {}: {why}", path.display()))
                 .hint("mount the path on a file system of its own, or move the state of chaos with `--state-dir`"));
         }
@@ -128,7 +128,7 @@ impl Fault for DiskFill {
         let helper = Helper { kind: "hold-file", tag, run: &armed.id().run, deadline: armed.deadline(), more };
         let enough = || {
             let held: u64 = living(tag)?.iter().map(|id| held_by(id.pid, *device)).sum();
-            Ok(is_enough(*amount, held, &Disk::of(folder)?, *reserve))
+            Ok(if is_enough(*amount, held, &Disk::of(folder)?, *reserve) { Reached::All } else { Reached::Some(held) })
         };
         started(&armed, world.start_helper(&helper), enough).await?;
         let held: u64 = living(tag).unwrap_or_default().iter().map(|id| held_by(id.pid, *device)).sum();

@@ -14,30 +14,55 @@ use crate::world::Host;
 /// How long a helper may take to start.
 const START: Duration = Duration::from_secs(5);
 
-/// Waits until a helper that was just started has its effect, asking to stop and looking for its death between two looks.
+/// How long a helper may take no more before what it has is all there will be.
+const STALL: Duration = Duration::from_secs(5);
+
+/// The longest time between two looks, each of which is at every process.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How far a helper is.
+pub(super) enum Reached {
+    /// All that was asked for.
+    All,
+    /// So much of it.
+    Some(u64),
+}
+
+/// Waits until a helper that was just started has its effect, or no more of it comes, asking to stop and looking for its death between
+/// two looks. What is missing is for `inspect` to say.
 pub(super) async fn started<U>(
     armed: &Armed<U>,
     start: io::Result<()>,
-    mut is_so: impl FnMut() -> io::Result<bool>,
+    mut look_at_it: impl FnMut() -> io::Result<Reached>,
 ) -> Result<(), FaultError> {
     start.map_err(|e| failed("start a helper", &e))?;
     let tag = armed.id().tag();
     let began = Instant::now();
     let mut seen = false;
+    let (mut most, mut since) = (0, began);
+    let mut wait = Duration::from_millis(5);
     loop {
         if armed.cancelled() {
             return Err(FaultError::cancelled());
         }
-        if is_so().map_err(|e| failed("look at the helper", &e))? {
-            return Ok(());
+        match look_at_it().map_err(|e| failed("look at the helper", &e))? {
+            Reached::All => return Ok(()),
+            Reached::Some(more) if more > most => (most, since) = (more, Instant::now()),
+            Reached::Some(_) => {}
         }
         let alive = is_still_held(&tag, &look()?)?.is_some();
         let should_live = seen || began.elapsed() > START;
         if should_live && !alive {
             return Err(FaultError::new("the helper ended before it had its effect"));
         }
-        seen |= alive;
-        sleep(Duration::from_millis(5)).await;
+        if alive && !seen {
+            (seen, since) = (true, Instant::now());
+        }
+        if seen && since.elapsed() > STALL {
+            return Ok(());
+        }
+        sleep(wait).await;
+        wait = (wait * 2).min(LOOK_EVERY);
     }
 }
 

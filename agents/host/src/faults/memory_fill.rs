@@ -8,14 +8,15 @@ use chaos_core::fault::{
 };
 use chaos_core::literal::{Size, SizeOrPercent};
 use chaos_core::target::{Facet, Target};
+use procfs::process::Process;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::helped::{bystanders_of_host, end, is_still_held, kill_by_tag, started};
+use super::helped::{Reached, bystanders_of_host, end, is_still_held, kill_by_tag, started};
 use super::{failed, look};
 use crate::helper::Helper;
 use crate::memory::Memory;
-use crate::process::{Entry, Kin};
+use crate::process::{Entry, Kin, living, look_at};
 use crate::world::{Host, HostView};
 
 /// Takes memory of the host.
@@ -118,13 +119,16 @@ impl Fault for MemoryFill {
         let Undo::V1 { tag, bytes, floor } = armed.undo();
         let more = vec![("bytes", bytes.to_string().into()), ("floor", floor.to_string().into())];
         let helper = Helper { kind: "fill-memory", tag, run: &armed.id().run, deadline: armed.deadline(), more };
-        let enough = || {
-            let found = crate::process::living(tag)?;
-            Ok(found.iter().any(|id| crate::process::look_at(*id).is_some_and(|e| taken(&e) >= most_of(*bytes)))
-                || !found.is_empty() && Memory::now()?.available < floor + (64 << 20))
+        let taken = || Ok::<_, std::io::Error>(living(tag)?.into_iter().filter_map(look_at).map(|e| taken(&e)).max());
+        let reached = || {
+            Ok(match taken()? {
+                Some(taken) if taken >= most_of(*bytes) || Memory::now()?.available < floor + (64 << 20) => Reached::All,
+                taken => Reached::Some(taken.unwrap_or(0)),
+            })
         };
-        started(&armed, world.start_helper(&helper), enough).await?;
-        Ok(Observed::note(format!("{} taken", rounded(*bytes))))
+        started(&armed, world.start_helper(&helper), reached).await?;
+        let taken = taken().ok().flatten().unwrap_or(0).min(*bytes);
+        Ok(Observed::note(format!("{} taken", rounded(if taken >= most_of(*bytes) { *bytes } else { taken }))))
     }
 
     async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
@@ -149,8 +153,10 @@ impl Fault for MemoryFill {
     }
 }
 
+/// What it has, be it in memory or swapped out: that too is taken from the others.
 fn taken(helper: &Entry) -> u64 {
-    helper.resident_pages * rustix::param::page_size() as u64
+    let swapped_kb = Process::new(helper.id.pid).and_then(|p| p.status()).ok().and_then(|s| s.vmswap).unwrap_or(0);
+    helper.resident_pages * rustix::param::page_size() as u64 + swapped_kb * 1024
 }
 
 /// What counts as all of it: the kernel counts resident pages in batches.

@@ -65,10 +65,14 @@ impl Helpers {
     /// Ends every helper with this tag, whoever started it. `false`: there was none.
     pub(crate) fn end(&self, tag: &str) -> io::Result<bool> {
         let child = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(tag);
-        let ending = end(tag, Duration::ZERO)?;
+        // Our own is dead before everybody is looked through for others.
+        let mut own = false;
         if let Some(mut child) = child {
+            own = child.try_wait()?.is_none();
+            child.kill()?;
             child.wait()?;
         }
-        Ok(ending != Ending::Nobody)
+        let ending = end(tag, Duration::ZERO)?;
+        Ok(own || ending != Ending::Nobody)
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn living(tag: &str) -> io::Result<Vec<ProcessId>> {
 /// # Errors
 /// If one may not be signalled, or survives SIGKILL.
 pub(crate) fn end(tag: &str, grace: Duration) -> io::Result<Ending> {
-    let asked = if grace.is_zero() { living(tag)?.len() } else { ask(tag)? };
+    let asked = if grace.is_zero() { 0 } else { ask(tag)? };
     if gone_within(tag, grace)? {
         return Ok(if asked == 0 { Ending::Nobody } else { Ending::Asked });
     }
