@@ -11,6 +11,14 @@ use chaos_core::event::SystemState;
 use procfs::process::Process;
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
 
+use crate::process::end;
+
+/// How long stopping waits for a start that has begun: one that hangs, as from a disk that does not answer, must not hold it up.
+const START: Duration = Duration::from_secs(2);
+
+/// At the least between two attempts to start what could not be started.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// Who is told what becomes of them.
 pub(crate) type Tell = Arc<dyn Fn(&str, SystemState) + Send + Sync>;
 
@@ -39,6 +47,7 @@ struct State {
 struct Watched {
     name: String,
     stopping: bool,
+    starting: bool,
 }
 
 impl Systems {
@@ -64,7 +73,7 @@ impl Systems {
     /// Watches a process that was just started, until it is dead and is not to be started again.
     pub(crate) fn watch(&self, tag: &str, name: &str, child: Child, again: Option<(Duration, StartAgain)>) {
         let pid = pid_of(&child);
-        self.state().watched.insert(tag.to_owned(), Watched { name: name.to_owned(), stopping: false });
+        self.state().watched.insert(tag.to_owned(), Watched { name: name.to_owned(), stopping: false, starting: false });
         self.reap_orphans();
         self.tell(name, SystemState::Started { pid });
         let systems = self.clone();
@@ -80,28 +89,60 @@ impl Systems {
                 self.tell(&name, SystemState::Died { how: in_words(status) });
             }
             let Some((after, start)) = &again else { return };
-            if self.is_stopping(tag, *after) {
-                return;
+            let Some(next) = self.start_again(tag, &name, *after, start) else { return };
+            child = next;
+            self.tell(&name, SystemState::Restarted { pid: pid_of(&child) });
+        }
+    }
+
+    /// Starts it until it is started: what is damaged now, its own program perhaps, may be whole later. `None`: it is being stopped.
+    fn start_again(&self, tag: &str, name: &str, after: Duration, start: &StartAgain) -> Option<Child> {
+        let mut wait = after;
+        let mut said = None;
+        loop {
+            if self.is_stopping(tag, wait) || !self.may_start(tag) {
+                return None;
             }
-            // While the lock is held nobody can begin to stop it: a new child is known before that, or never made.
-            let state = self.state();
-            if state.watched.get(tag).is_none_or(|w| w.stopping) {
-                return;
-            }
-            match start() {
-                Ok(next) => {
-                    child = next;
-                    let pid = pid_of(&child);
-                    drop(state);
-                    self.tell(&name, SystemState::Restarted { pid });
+            let started = start();
+            let stopping = self.has_started(tag);
+            match started {
+                Ok(child) if !stopping => return Some(child),
+                Ok(mut child) => {
+                    // Whoever stops it may have looked for it before it was there.
+                    let _ = end(tag, Duration::ZERO);
+                    let _ = child.wait();
+                    return None;
                 }
                 Err(error) => {
-                    drop(state);
-                    self.tell(&name, SystemState::Died { how: format!("could not be started again: {error}") });
-                    return;
+                    let how = format!("could not be started again, and is tried further: {error}");
+                    if said.as_ref() != Some(&how) {
+                        self.tell(name, SystemState::Died { how: how.clone() });
+                    }
+                    said = Some(how);
+                    wait = after.max(AGAIN);
                 }
             }
         }
+    }
+
+    /// From here until [`Systems::has_started`], whoever stops it waits for the child.
+    fn may_start(&self, tag: &str) -> bool {
+        let mut state = self.state();
+        let watched = state.watched.get_mut(tag).filter(|w| !w.stopping);
+        watched.map(|w| w.starting = true).is_some()
+    }
+
+    /// `true`: it is being stopped meanwhile.
+    fn has_started(&self, tag: &str) -> bool {
+        let mut state = self.state();
+        let watched = state.watched.get_mut(tag);
+        let stopping = watched.is_none_or(|w| {
+            w.starting = false;
+            w.stopping
+        });
+        drop(state);
+        self.shared.changed.notify_all();
+        stopping
     }
 
     /// Its name; `None` if it is watched no more.
@@ -119,10 +160,13 @@ impl Systems {
 
     /// From now on it is not started again.
     pub(crate) fn stop(&self, tag: &str) {
-        if let Some(watched) = self.state().watched.get_mut(tag) {
+        let mut state = self.state();
+        if let Some(watched) = state.watched.get_mut(tag) {
             watched.stopping = true;
         }
         self.shared.changed.notify_all();
+        let starting = |state: &mut State| state.watched.get(tag).is_some_and(|w| w.starting);
+        drop(self.shared.changed.wait_timeout_while(state, START, starting));
     }
 
     /// It is gone for good.

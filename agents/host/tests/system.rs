@@ -69,6 +69,32 @@ async fn rule_39_what_dies_is_started_again_where_the_file_says_so_and_never_aft
 }
 
 #[tokio::test]
+async fn rule_39_what_cannot_be_started_again_is_tried_until_it_can() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let told = told(&host);
+    let program = folder.path().join("api");
+    std::fs::write(&program, "#!/bin/sh\nexec sleep 600\n").expect("a program");
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its mode");
+    let mut spec = spec(folder.path(), "", json!({"restart_after": "20ms", "log": "log"}));
+    spec["run"] = json!([program]);
+    let undo = start(&host, "tried", &spec).await;
+    let away = folder.path().join("away");
+    std::fs::rename(&program, &away).expect("damaged");
+    let SystemState::Started { pid } = told.lock().expect("the list")[0].1 else { panic!("told that it was started") };
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).expect("a pid"), rustix::process::Signal::KILL).expect("ours");
+    let failed = || told.lock().expect("the list").iter().any(|(_, s)| matches!(s, SystemState::Died { how } if how.contains("could not")));
+    wait_for("it could not be started", failed);
+    std::fs::rename(&away, &program).expect("whole again");
+    let restarted = || told.lock().expect("the list").iter().any(|(_, s)| matches!(s, SystemState::Restarted { .. }));
+    wait_for("it was started again", restarted);
+    let table = faults(&host);
+    let fault = table.get("system.process").expect("the fault");
+    fault.revert(&undo).await.expect("stopped");
+    assert_eq!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::None);
+}
+
+#[tokio::test]
 async fn rule_39_what_daemonises_or_ignores_sigterm_is_stopped_all_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let host = Arc::new(Host::new(scenes::HELPER));
@@ -206,6 +232,25 @@ async fn rule_18_what_would_starve_the_host_is_refused() {
         assert!(error.message.contains(because), "{error}");
         assert!(error.hint.is_some(), "{kind} says what would do");
     }
+}
+
+#[tokio::test]
+async fn a_disk_on_which_somebody_else_took_the_room_is_filled_in_part_and_not_waited_for() {
+    let disk = scenes::SmallDisk::new("a_disk_on_which_somebody_else_took_the_room");
+    if !disk.is_own() {
+        return;
+    }
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let fault = table.get("disk.fill").expect("the fault");
+    let id = InjectionId { run: format!("part-{}", std::process::id()), slot: "0.0.0".into() };
+    let prepared = fault.prepare(&json!({"size": "8 MiB"}), &scenes::path_target(disk.path()), &id).await.expect("prepared");
+    std::fs::write(disk.path().join("theirs"), vec![1; 12 << 20]).expect("written");
+    let injected = tokio::time::timeout(std::time::Duration::from_secs(60), fault.inject(arm(id, prepared.undo.clone()))).await;
+    let presence = fault.inspect(&prepared.undo).await;
+    fault.revert(&prepared.undo).await.expect("reverted");
+    injected.expect("it waits for room that never comes").expect("injected");
+    assert_eq!(presence.expect("inspected").in_place, InPlace::Partial);
 }
 
 #[tokio::test]
