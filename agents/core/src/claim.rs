@@ -8,12 +8,14 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, openat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
+use crate::clock::Boot;
 use crate::fault::InjectionId;
 use crate::host_id::euid;
 
@@ -69,29 +71,39 @@ impl Claims {
             Ok(claims) => return Ok(claims),
             Err(e) => e,
         };
-        let own = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
-            Some(folder) if folder.is_absolute() => folder.join("chaos-claims"),
-            _ => std::env::temp_dir().join(format!("chaos-claims-{}", euid())),
-        };
-        let mut claims = Self::at(&own)?;
-        claims.note = Some(format!("claims hold among the runs of this user only ({first})"));
-        Ok(claims)
+        // By the user alone: what a terminal has in its environment and a timer has not must not part their runs.
+        let (me, mut tried) = (euid(), first.to_string());
+        for own in [format!("/tmp/chaos-claims-{me}"), format!("/run/user/{me}/chaos-claims")] {
+            match Self::open_or_make(Path::new(&own), 0o700) {
+                Ok(claims) => {
+                    return Ok(Self { note: Some(format!("claims hold among the runs of this user only ({tried})")), ..claims });
+                }
+                Err(e) => tried = format!("{tried}; {e}"),
+            }
+        }
+        Err(io::Error::other(tried))
     }
 
     /// The claims in a folder, which is made if it is missing.
     ///
     /// # Errors
-    /// If it cannot be made or opened, or is a link.
+    /// If it cannot be made or opened, is a link, or belongs to somebody who may remove what we claim.
     pub fn at(path: &Path) -> io::Result<Self> {
+        // Every user may claim; none may remove what another claimed.
+        Self::open_or_make(path, 0o1777)
+    }
+
+    fn open_or_make(path: &Path, mode: u32) -> io::Result<Self> {
         let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-        match std::fs::create_dir(path) {
-            // Every user may claim; none may remove what another claimed.
-            Ok(()) => set_mode(path, 0o1777).map_err(named)?,
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(named(e)),
+        if path.symlink_metadata().is_err() {
+            make(path, mode).map_err(named)?;
         }
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = openat(rustix::fs::CWD, path, flags, Mode::empty()).map_err(|e| named(e.into()))?;
+        let folder = openat(CWD, path, flags, Mode::empty()).map_err(|e| named(e.into()))?;
+        let owner = fstat(&folder).map_err(|e| named(e.into()))?.st_uid;
+        if owner != 0 && owner != euid() {
+            return Err(named(io::Error::other(format!("belongs to user {owner}, who may remove what others claim"))));
+        }
         rustix::fs::accessat(&folder, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS).map_err(|e| named(e.into()))?;
         Ok(Self { folder, path: path.to_owned(), note: None })
     }
@@ -222,9 +234,22 @@ fn said_by(held: &File) -> Option<(String, String)> {
     text.trim().split_once('/').map(|(run, slot)| (run.to_owned(), slot.to_owned()))
 }
 
-fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+/// Makes the folder with that mode at once: no user's mask nor an untimely death leaves one that others cannot use.
+fn make(path: &Path, mode: u32) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".new-{}-{}", std::process::id(), Boot::now().0));
+    let temporary = PathBuf::from(name);
+    std::fs::create_dir(&temporary)?;
+    let made = std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(mode))
+        .and_then(|()| Ok(renameat_with(CWD, &temporary, CWD, path, RenameFlags::NOREPLACE)?));
+    if made.is_err() {
+        let _ = std::fs::remove_dir(&temporary);
+    }
+    match made {
+        // Somebody else made it at the same time.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
 }
 
 #[cfg(test)]
@@ -257,6 +282,20 @@ mod tests {
         assert_eq!(claims.runs().into_iter().collect::<Vec<_>>(), ["r1"]);
         drop(held);
         assert!(claims.runs().is_empty());
+    }
+
+    #[test]
+    fn rule_07_a_folder_of_somebody_else_holds_no_claims_and_one_of_ours_is_made_for_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("claims");
+        Claims::at(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o1777);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "made under its own name");
+        if euid() == 0 {
+            std::os::unix::fs::chown(&path, Some(1234), None).unwrap();
+            let refused = Claims::at(&path).unwrap_err();
+            assert!(refused.to_string().contains("belongs to user 1234"), "{refused}");
+        }
     }
 
     #[test]

@@ -16,8 +16,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, fstatfs, mkdirat, openat};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, fstatfs, mkdirat, openat};
 use rustix::io::Errno;
 
 use crate::host_id::euid;
@@ -26,6 +27,9 @@ use crate::host_id::euid;
 pub const ROOT_STATE: &str = "/var/lib/chaos";
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A journal is made and named within this, or whoever made it is dead.
+const UNNAMED: Duration = Duration::from_secs(60);
 
 /// An open state directory, proven to be ours alone.
 #[derive(Debug)]
@@ -172,6 +176,21 @@ impl StateDir {
         for name in names.filter(|name| name.starts_with('.') && name.contains(".journal.new-")) {
             let unlocked = |file: &File| rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
             if self.open_journal(&name, OFlags::RDONLY).is_ok_and(|file| unlocked(&file)) {
+                let _ = rustix::fs::unlinkat(&self.journals, &name, rustix::fs::AtFlags::empty());
+            }
+        }
+    }
+
+    /// Removes journals that never got their name, because whoever made them died before: nothing was done by them.
+    pub(crate) fn remove_unnamed(&self) {
+        let old = |file: &File| file.metadata().and_then(|m| m.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > UNNAMED));
+        let entries = std::fs::read_dir(self.path.join("journals")).into_iter().flatten();
+        for name in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+            if !(name.starts_with('.') && name.contains(".journal.new-")) {
+                continue;
+            }
+            let Ok(file) = self.open_journal(&name, OFlags::RDWR) else { continue };
+            if old(&file) && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 let _ = rustix::fs::unlinkat(&self.journals, &name, rustix::fs::AtFlags::empty());
             }
         }
@@ -339,6 +358,26 @@ mod tests {
         }
         assert!(state.unfinished().unwrap().is_empty());
         StateDir::open(&folder.path().join("a/b")).unwrap();
+    }
+
+    #[test]
+    fn a_journal_that_never_got_its_name_is_removed_unless_somebody_is_at_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        let make = |name: &str| {
+            let file = File::create(state.path().join("journals").join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::now() - 2 * UNNAMED).unwrap();
+            file
+        };
+        make(".r1.journal.new-7");
+        let held = make(".r2.journal.new-8");
+        flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+        make("r3.journal");
+        File::create(state.path().join("journals/.r4.journal.new-9")).unwrap();
+        state.remove_unnamed();
+        let mut left: Vec<_> = std::fs::read_dir(state.path().join("journals")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".r2.journal.new-8", ".r4.journal.new-9", "done", "r3.journal"]);
     }
 
     #[test]

@@ -101,6 +101,7 @@ impl Journal {
         if !is_run_name(run) {
             return Err(failed("name")(io::Error::other("a run's name is made of letters, digits, `-`, `_` and `.`")));
         }
+        state.remove_unnamed();
         let temporary = format!(".{}.new-{}", journal_name(run), std::process::id());
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
         let file = state.open_journal(&temporary, flags).map_err(failed("make"))?;
