@@ -251,14 +251,3 @@ fn a_page_with_a_million_samples_is_small_and_stands_alone() {
         assert!(!page.contains(outside), "the page refers to something outside of it: {outside}");
     }
 }
-
-#[test]
-#[ignore = "writes pages into $CHAOS_PAGES, to be looked at in a browser"]
-fn pages_to_look_at() {
-    let folder = std::path::PathBuf::from(std::env::var("CHAOS_PAGES").expect("CHAOS_PAGES names a folder"));
-    let million = a_million();
-    let verdict = judge(&million);
-    for (name, record, verdict) in runs().into_iter().chain([("million", million, verdict)]) {
-        std::fs::write(folder.join(format!("{name}.html")), super::html(&record, &verdict)).unwrap();
-    }
-}
