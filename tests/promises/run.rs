@@ -196,24 +196,50 @@ fn rule_06_no_child_holds_the_socket_the_journal_or_a_claim() {
 #[test]
 #[allow(clippy::print_stdout, reason = "what is not covered is said, not hidden")]
 fn rule_02_in_a_container_the_first_process_outlives_its_coordinator() {
-    let able = Command::new("unshare").args(["--pid", "--fork", "--mount-proc", "true"]).output();
-    if !able.is_ok_and(|o| o.status.success()) {
+    let Some((mut run, _, coordinator)) = start_in_a_container() else {
         println!("not covered here: the first process of a container (no pid namespace can be made)");
         return;
-    }
-    let mut run = Run::start_as(|chaos| {
-        let mut command = Command::new("unshare");
-        command.args(["--pid", "--fork", "--mount-proc"]).arg(chaos);
-        command
-    });
-    // unshare ─ chaos run (pid 1 in there, the executor) ─ chaos run (the coordinator)
-    let first = only_child(run.coordinator());
-    let coordinators: Vec<i32> = children(first).into_iter().filter(|pid| name(*pid) == "exe" || name(*pid) == "chaos").collect();
-    let coordinator = coordinators.into_iter().find(|pid| words(*pid).contains(" run ")).expect("a coordinator");
+    };
     kill(coordinator, Signal::KILL);
     assert_eq!(run.ended(), Some(137), "{}", run.output());
     assert!(run.finished(), "the first process took everything back before it ended");
     run.nothing_is_left();
+}
+
+/// As `docker stop` asks, with ten seconds until it kills the container.
+#[test]
+#[allow(clippy::print_stdout, reason = "what is not covered is said, not hidden")]
+fn rule_02_in_a_container_a_coordinator_that_does_not_listen_is_not_waited_for() {
+    let Some((mut run, first, coordinator)) = start_in_a_container() else {
+        println!("not covered here: the first process of a container (no pid namespace can be made)");
+        return;
+    };
+    kill(coordinator, Signal::STOP);
+    kill(first, Signal::TERM);
+    let events = run.state().join("runs").join(&run.id).join("executor.jsonl");
+    let says = |text: &str| std::fs::read_to_string(&events).is_ok_and(|events| events.contains(text));
+    eventually("the fault is taken back", || says("was asked to end, and has not taken everything back") && says("reverted"));
+    kill(coordinator, Signal::KILL);
+    assert_eq!(run.ended(), Some(137), "{}", run.output());
+    assert!(run.finished());
+    run.nothing_is_left();
+}
+
+/// A run, its first process in there, the executor, and its coordinator: unshare ─ chaos run ─ chaos run.
+fn start_in_a_container() -> Option<(Run, i32, i32)> {
+    let able = Command::new("unshare").args(["--pid", "--fork", "--mount-proc", "true"]).output();
+    if !able.is_ok_and(|o| o.status.success()) {
+        return None;
+    }
+    let run = Run::start_as(|chaos| {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount-proc"]).arg(chaos);
+        command
+    });
+    let first = only_child(run.coordinator());
+    let coordinators: Vec<i32> = children(first).into_iter().filter(|pid| name(*pid) == "exe" || name(*pid) == "chaos").collect();
+    let coordinator = coordinators.into_iter().find(|pid| words(*pid).contains(" run ")).expect("a coordinator");
+    Some((run, first, coordinator))
 }
 
 fn children(pid: i32) -> Vec<i32> {
