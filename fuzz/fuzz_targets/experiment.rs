@@ -41,12 +41,12 @@ fuzz_target!(|bytes: &[u8]| {
     };
     match load(&words.file, &options) {
         Ok(loaded) => {
-            render(&loaded.warnings, false);
-            loaded.error_at("method[0].for", "code", "an error found later", None);
+            let _ = render(&loaded.warnings, false);
+            let _ = loaded.error_at("method[0].for", "code", "an error found later", None);
         }
         Err(problems) => {
             assert!(!problems.is_empty(), "refused without a reason");
-            render(&problems, false);
+            let _ = render(&problems, false);
         }
     }
 });
