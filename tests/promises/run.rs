@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::chaos;
 use crate::harness::eventually;
+use crate::scaffold::not_covered;
 
 const EXPERIMENT: &str = r#"
 version: 1
@@ -194,10 +195,9 @@ fn rule_06_no_child_holds_the_socket_the_journal_or_a_claim() {
 }
 
 #[test]
-#[allow(clippy::print_stdout, reason = "what is not covered is said, not hidden")]
 fn rule_02_in_a_container_the_first_process_outlives_its_coordinator() {
     let Some((mut run, _, coordinator)) = start_in_a_container() else {
-        println!("not covered here: the first process of a container (no pid namespace can be made)");
+        not_covered("the first process of a container", "no pid namespace can be made");
         return;
     };
     kill(coordinator, Signal::KILL);
@@ -208,10 +208,9 @@ fn rule_02_in_a_container_the_first_process_outlives_its_coordinator() {
 
 /// As `docker stop` asks, with ten seconds until it kills the container.
 #[test]
-#[allow(clippy::print_stdout, reason = "what is not covered is said, not hidden")]
 fn rule_02_in_a_container_a_coordinator_that_does_not_listen_is_not_waited_for() {
     let Some((mut run, first, coordinator)) = start_in_a_container() else {
-        println!("not covered here: the first process of a container (no pid namespace can be made)");
+        not_covered("the first process of a container", "no pid namespace can be made");
         return;
     };
     kill(coordinator, Signal::STOP);

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::harness::crash::{Act, Scene};
 use crate::harness::{eventually, injection, target};
+use crate::scaffold::not_covered;
 
 /// How an effect is taken back, and a fault that is.
 #[derive(Clone, Copy)]
@@ -34,14 +35,16 @@ pub(crate) fn mechanisms() -> Vec<Mechanism> {
     ];
     match Disk::mount() {
         Some(_) => all.push(Mechanism { name: "held file", scene: held_file }),
-        None => println!("not covered here: held file (no file system can be mounted)"),
+        None => not_covered("crash matrix, held file", "no file system can be mounted"),
     }
     for (mechanism, controller) in
         [(Mechanism { name: "control group", scene: control_group }, "cpu"), (Mechanism { name: "freezer", scene: freezer }, "freezer")]
     {
         match Group::new(controller) {
             Some(_) => all.push(mechanism),
-            None => println!("not covered here: {} (no {controller} control group can be made)", mechanism.name),
+            None => {
+                not_covered(&format!("crash matrix, {}", mechanism.name), &format!("no {controller} control group can be made"));
+            }
         }
     }
     all
