@@ -25,7 +25,6 @@ pub(crate) struct Mechanism {
 }
 
 /// Those that this host can do; what it cannot is said.
-#[allow(clippy::print_stdout, reason = "what is not covered is said, not hidden")]
 pub(crate) fn mechanisms() -> Vec<Mechanism> {
     let mut all = vec![
         Mechanism { name: "signal", scene: signal },
