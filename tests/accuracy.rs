@@ -295,7 +295,7 @@ async fn rule_27_two_hundred_outages_lie_inside_what_is_reported() {
     let state = folder.path().join("state");
     let begun = Instant::now();
     let mut run = tokio::process::Command::new(env!("CARGO_BIN_EXE_chaos"));
-    run.arg("run").arg(&file).arg("--json").arg("--quiet").arg("--state-dir").arg(&state);
+    run.arg("run").arg(&file).args(["--json", "-"]).arg("--quiet").arg("--state-dir").arg(&state);
     let running = tokio::time::timeout(Duration::from_secs(240), run.kill_on_drop(true).output());
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let output = tokio::select! {
