@@ -87,7 +87,9 @@ async fn all_fields_must_match_and_children_count_once() {
     let word = format!("60{}", std::process::id());
     let started = Started::shell(&format!("sleep {word} & sleep {word} & wait"));
     let pid = started.pid();
-    wait_for("its children", || scenes::children(pid).len() == 2);
+    // Forked is not yet executed: until then a child is called like its parent.
+    let is_sleep = |pid: &i32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"sleep"));
+    wait_for("its children", || scenes::children(pid).iter().filter(|child| is_sleep(child)).count() == 2);
     let sleeps = resolve(json!({"command": format!("sleep {word}")})).await.expect("two");
     assert_eq!(sleeps.len(), 2);
     let trees = resolve(json!({"command": format!("*sleep {word}*"), "tree": true})).await.expect("one");
