@@ -174,6 +174,22 @@ impl Claims {
         names.filter_map(|name| held(&name)).collect()
     }
 
+    /// Removes what a dead run left of its claims. Only files that name this run are locked, and only those that nobody holds go.
+    pub fn clear(&self, run: &str) {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let names = std::fs::read_dir(&self.path).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        for file in names {
+            let Ok(held) = openat(&self.folder, file.as_str(), flags, Mode::empty()).map(File::from) else { continue };
+            let dead = said_by(&held).is_some_and(|(its, _)| its == run) && flock(&held, FlockOperation::NonBlockingLockExclusive).is_ok();
+            if dead
+                && self.is_named(&held, &file)
+                && let Ok(claims) = self.folder.try_clone()
+            {
+                drop(Claim { claims, file, held });
+            }
+        }
+    }
+
     fn open(&self, file: &str) -> io::Result<File> {
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = |flags| openat(&self.folder, file, flags, Mode::from_raw_mode(0o644)).map(File::from);
@@ -313,6 +329,21 @@ mod tests {
         let claims = Claims::at(folder.path()).unwrap();
         std::fs::write(folder.path().join(file_name("a")), "r0/1.0.0\n").unwrap();
         claims.take("a", &id("1.0.0")).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_holder_left_is_cleared_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let claims = Claims::at(folder.path()).unwrap();
+        let left = |run: &str, name: &str| std::fs::write(folder.path().join(file_name(name)), format!("{run}/1.0.0\n")).unwrap();
+        left("r0", "a");
+        left("r1", "b");
+        let alive = claims.take("c", &InjectionId { run: "r0".into(), slot: "1.0.0".into() }).unwrap();
+        claims.clear("r0");
+        let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, [file_name("b"), file_name("c")]);
+        drop(alive);
     }
 
     #[test]

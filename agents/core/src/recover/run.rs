@@ -59,7 +59,10 @@ pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
         RunOutcome::Residue
     } else {
         match lock(&journal).finish(&recovery.state) {
-            Ok(()) => RunOutcome::Clean,
+            Ok(()) => {
+                recovery.claims.clear(run);
+                RunOutcome::Clean
+            }
             Err(e) => RunOutcome::Failed(e.to_string()),
         }
     };
