@@ -276,15 +276,11 @@ impl<'a> Pump<'a> {
 
     fn tick(&mut self) -> Option<Interrupt> {
         let (now, boot) = (Mono::now(), Boot::now());
-        let gap = now.since(self.last_tick.0);
-        let slept = boot.since(self.last_tick.1).saturating_sub(gap);
+        let stood_still = stood_still(self.last_tick, (now, boot));
         self.last_tick = (now, boot);
         self.stage.recorder.tick();
-        if slept > SLEPT {
-            return self.stop(AbortedBy::Slept, format!("the machine slept for {} s", slept.as_secs()));
-        }
-        if gap > LEASE {
-            return self.stop(AbortedBy::Slept, format!("`chaos` stood still for {} s, longer than its lease", gap.as_secs()));
+        if let Some(because) = stood_still {
+            return self.stop(AbortedBy::Slept, because);
         }
         if now >= self.look_at_lever {
             self.look_at_lever = now.plus(LEVER);
@@ -300,9 +296,34 @@ impl<'a> Pump<'a> {
     }
 }
 
+/// Why samples across two looks at the clocks mean nothing, if they do: boot time runs on while the machine sleeps, monotonic
+/// time does not; and one who was stopped past the lease has lost the executor.
+fn stood_still(before: (Mono, Boot), now: (Mono, Boot)) -> Option<String> {
+    let gap = now.0.since(before.0);
+    let slept = now.1.since(before.1).saturating_sub(gap);
+    if slept > SLEPT {
+        return Some(format!("the machine slept for {} s", slept.as_secs()));
+    }
+    (gap > LEASE).then(|| format!("`chaos` stood still for {} s, longer than its lease", gap.as_secs()))
+}
+
 async fn next_batch(samples: &mut Option<mpsc::Receiver<SampleBatch>>) -> Option<SampleBatch> {
     match samples {
         Some(samples) => samples.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_10_a_machine_that_slept_and_a_run_that_stood_still_are_noticed() {
+        let start = (Mono(5_000_000_000), Boot(9_000_000_000));
+        let after = |mono_s: u64, boot_s: u64| (start.0.plus(Duration::from_secs(mono_s)), start.1.plus(Duration::from_secs(boot_s)));
+        assert_eq!(stood_still(start, after(1, 1)), None, "a busy machine");
+        assert_eq!(stood_still(start, after(1, 3_601)), Some("the machine slept for 3600 s".into()), "a night with the lid closed");
+        assert!(stood_still(start, after(11, 11)).is_some_and(|why| why.contains("longer than its lease")));
     }
 }
