@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 const SERVERS: usize = 10;
 const ROUNDS: usize = 20;
@@ -68,6 +68,8 @@ struct Server {
     address: SocketAddr,
     mode: AtomicU8,
     changed: Notify,
+    /// Is the port listened on? What was asked for is so only when the listening task has done it.
+    listens: watch::Sender<bool>,
     log: Mutex<Vec<Outage>>,
 }
 
@@ -75,7 +77,8 @@ impl Server {
     async fn start() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let server = Arc::new(Self { address, mode: AtomicU8::new(Mode::Well as u8), changed: Notify::new(), log: Mutex::default() });
+        let (mode, listens) = (AtomicU8::new(Mode::Well as u8), watch::Sender::new(true));
+        let server = Arc::new(Self { address, mode, changed: Notify::new(), listens, log: Mutex::default() });
         tokio::spawn(Arc::clone(&server).accept(Some(listener)));
         server
     }
@@ -86,18 +89,20 @@ impl Server {
     }
 
     /// Everything answered after this obeys the new mode.
-    fn turn(&self, to: Mode) -> Change {
+    async fn turn(&self, to: Mode) -> Change {
         let before = Mono::now();
         self.mode.store(to as u8, Ordering::SeqCst);
         self.changed.notify_waiters();
+        let obeyed = self.listens.subscribe().wait_for(|listens| *listens == (to != Mode::Refuses)).await.is_ok();
+        assert!(obeyed, "the server listens until the test ends");
         (before, Mono::now())
     }
 
     /// Bad for so long, and written into the log.
     async fn outage(&self, mode: Mode, lasts: Duration) {
-        let began = self.turn(mode);
+        let began = self.turn(mode).await;
         tokio::time::sleep(lasts).await;
-        let ended = self.turn(Mode::Well);
+        let ended = self.turn(Mode::Well).await;
         self.log.lock().expect("the log").push(Outage { mode, began, ended });
     }
 
@@ -107,9 +112,13 @@ impl Server {
             match (self.mode(), &listener) {
                 (Mode::Refuses, _) => {
                     listener = None;
+                    self.listens.send_replace(false);
                     changed.await;
                 }
-                (_, None) => listener = Some(listen(self.address)),
+                (_, None) => {
+                    listener = Some(listen(self.address));
+                    self.listens.send_replace(true);
+                }
                 (_, Some(listening)) => tokio::select! {
                     stream = listening.accept() => if let Ok((stream, _)) = stream {
                         tokio::spawn(Arc::clone(&self).converse(stream));
