@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chaos_core::experiment::{Experiment, Hold, Inject, TargetSet};
-use chaos_core::fault::{Grade, InjectionId, Persistence, Profile, Reach, Reversibility, SecondNet};
+use chaos_core::fault::{Bystanders, Grade, InjectionId, Persistence, Profile, Reach, Reversibility, SecondNet};
 use chaos_core::plan::{Plan, PlannedInjection, PlannedPopulation};
 use chaos_core::target::{Identity, Population, ResolveContext, Target, TargetKindTable};
 use chaos_core::{AnyFault, Table};
@@ -349,7 +349,8 @@ async fn prepare_one(
         message: format!("{} cannot be injected into {}: {}", inject.fault, target.label, e.message),
         hint: e.hint,
     })?;
-    reach_is_allowed(&profile, prepared.bystanders.count, &prepared.bystanders.names, experiment, &inject.fault)?;
+    let reach = prepared.reach.unwrap_or(profile.reach);
+    reach_is_allowed(reach, &prepared.bystanders, experiment, &inject.fault)?;
     let reversibility = fault.reversibility(&inject.with);
     let planned = PlannedInjection {
         slot: slot.to_owned(),
@@ -365,7 +366,7 @@ async fn prepare_one(
         },
         grade: prepared.grade.unwrap_or_else(|| grade(&profile)),
         reversibility,
-        reach: profile.reach,
+        reach,
         revert_budget: (profile.revert_budget + profile.settle).into(),
         latent: profile.latent,
         second_net: second_net(&profile).to_owned(),
@@ -393,17 +394,18 @@ fn second_net(profile: &Profile) -> &'static str {
     }
 }
 
-fn reach_is_allowed(profile: &Profile, bystanders: u64, names: &[String], experiment: &Experiment, fault: &str) -> Result<(), Refusal> {
-    let felt_beyond = profile.reach >= Reach::NetworkNamespace || (profile.reach == Reach::Cgroup && bystanders > 0);
-    if !felt_beyond || experiment.blast_radius.reach.iter().any(|r| *r >= profile.reach) {
+fn reach_is_allowed(reach: Reach, bystanders: &Bystanders, experiment: &Experiment, fault: &str) -> Result<(), Refusal> {
+    let Bystanders { count, names } = bystanders;
+    let felt_beyond = reach >= Reach::NetworkNamespace || (reach == Reach::Cgroup && *count > 0);
+    if !felt_beyond || experiment.blast_radius.reach.iter().any(|r| *r >= reach) {
         return Ok(());
     }
-    let who = if names.is_empty() { String::new() } else { format!(" ({bystanders} others: {})", names.join(", ")) };
+    let who = if names.is_empty() { String::new() } else { format!(" ({count} others: {})", names.join(", ")) };
     Err(Refusal::new(
         "blast_radius",
-        format!("{fault} is felt by the whole {}, not by its target alone{who}, and that is not allowed", profile.reach),
+        format!("{fault} is felt by the whole {reach}, not by its target alone{who}, and that is not allowed"),
     )
-    .hint(format!("if that is meant, say `reach: [{}]` under `blast_radius`", profile.reach)))
+    .hint(format!("if that is meant, say `reach: [{reach}]` under `blast_radius`")))
 }
 
 fn overlap(

@@ -111,12 +111,24 @@ pub struct Prepared<U> {
     pub bystanders: Bystanders,
     /// The grade this very injection has, where it differs from the profile's.
     pub grade: Option<Grade>,
+    /// What feels this very injection, where it differs from the profile's: a fault on one port reaches less than one on a namespace.
+    pub reach: Option<Reach>,
+    /// What it stands on, brought up before it and taken back after the last that stands on it (RULES 8).
+    pub scaffolds: Vec<Scaffold>,
 }
 
 impl<U> Prepared<U> {
     /// With no claims, notes or bystanders.
     pub fn new(undo: U) -> Self {
-        Self { undo, claims: Vec::new(), notes: Vec::new(), bystanders: Bystanders::default(), grade: None }
+        Self {
+            undo,
+            claims: Vec::new(),
+            notes: Vec::new(),
+            bystanders: Bystanders::default(),
+            grade: None,
+            reach: None,
+            scaffolds: Vec::new(),
+        }
     }
 
     /// Adds a claim.
@@ -132,6 +144,39 @@ impl<U> Prepared<U> {
         self.notes.push(note.into());
         self
     }
+
+    /// Adds what it stands on.
+    #[must_use]
+    pub fn scaffold(mut self, scaffold: Scaffold) -> Self {
+        self.scaffolds.push(scaffold);
+        self
+    }
+
+    /// The same around an undo of another type.
+    pub(crate) fn map<V>(self, f: impl FnOnce(U) -> V) -> Prepared<V> {
+        let Self { undo, claims, notes, bystanders, grade, reach, scaffolds } = self;
+        Prepared { undo: f(undo), claims, notes, bystanders, grade, reach, scaffolds }
+    }
+}
+
+/// A shared base: the hook of an interface, a redirect, an overlay (RULES 8).
+///
+/// It alone captures and restores what was there before. The executor brings it up before the first injection of a run that
+/// names it, as a journaled injection of its own, and takes it back when the last one is gone:
+/// ```text
+/// net.root on eth0 ──┬── net.delay to 10.0.0.7     leaves: created and deleted by id,
+///                    └── net.loss  to 10.0.0.8     in any order
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scaffold {
+    /// Kind of the internal fault that makes it: `net.root`.
+    pub fault: String,
+    /// That fault's spec.
+    pub spec: Value,
+    /// What it claims as a whole: the same claim is the same scaffold. Another run's is refused.
+    pub claim: String,
+    /// What a person calls it: `eth0 of the network namespace 4026531840`.
+    pub label: String,
 }
 
 /// Who feels a fault although it is not the target.

@@ -80,6 +80,26 @@ pub struct Facets {
     /// TCP ports it listens on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listening: Vec<u16>,
+    /// Its network namespace, by inode: a claim that the executor proves through the process before it enters (RULES 16).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_namespace: Option<u64>,
+    /// The proxy that stands before something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ProxyFacet>,
+}
+
+/// A fault proxy as something to take hold of: traffic through it can be harmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyFacet {
+    /// Where it listens: `127.0.0.1:6390`.
+    pub listen: String,
+    /// What it stands before: `127.0.0.1:6379`; none for a transparent one, which asks the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// The protocol that it understands: `tcp`, `http`, `redis` …
+    pub speaks: String,
+    /// Its control socket.
+    pub control: PathBuf,
 }
 
 /// A facet by name, as a fault's profile asks for it.
@@ -92,6 +112,10 @@ pub enum Facet {
     Cgroup,
     /// [`Facets::path`].
     Path,
+    /// [`Facets::network_namespace`].
+    NetworkNamespace,
+    /// [`Facets::proxy`].
+    Proxy,
 }
 
 impl Facets {
@@ -102,6 +126,8 @@ impl Facets {
             Facet::Process => self.process.is_some(),
             Facet::Cgroup => self.cgroup.is_some(),
             Facet::Path => self.path.is_some(),
+            Facet::NetworkNamespace => self.network_namespace.is_some(),
+            Facet::Proxy => self.proxy.is_some(),
         }
     }
 }

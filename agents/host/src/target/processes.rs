@@ -163,7 +163,7 @@ fn target(entry: &Entry, tree: Vec<ProcessId>, sockets: &Sockets) -> Target {
         healthy: !entry.is_stopped(),
         started: id.start_ticks,
         groups: std::collections::BTreeMap::new(),
-        facets: Facets { process: Some(id), tree, cgroup: cgroup_of(id), path: None, listening: listening.into_iter().collect() },
+        facets: Facets { process: Some(id), tree, cgroup: cgroup_of(id), listening: listening.into_iter().collect(), ..Facets::default() },
     }
 }
 
