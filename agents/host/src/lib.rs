@@ -11,6 +11,7 @@ mod file;
 mod guard;
 mod helper;
 mod memory;
+mod net;
 mod process;
 mod spawn;
 mod sweep;

@@ -1,0 +1,7 @@
+//! The network of a host, in the kernel: namespaces entered on threads of their own, links, and what is asked over netlink.
+
+#![allow(dead_code, unused_imports, reason = "the faults that stand on it follow")]
+
+pub(crate) mod link;
+pub(crate) mod namespace;
+pub(crate) mod netlink;

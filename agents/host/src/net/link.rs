@@ -1,0 +1,141 @@
+//! Network interfaces: found by name or index, and `ifb` devices made and removed.
+
+use rustix::io::Errno;
+
+use super::netlink::{CREATE, EXCLUSIVE, Message, NetlinkError, Reply, Socket, u32_at};
+
+const NEW_LINK: u16 = 16;
+const DELETE_LINK: u16 = 17;
+const GET_LINK: u16 = 18;
+
+const ATTRIBUTE_NAME: u16 = 3;
+const ATTRIBUTE_MTU: u16 = 4;
+const ATTRIBUTE_LINK_INFO: u16 = 18;
+const ATTRIBUTE_ALIAS: u16 = 20;
+const INFO_KIND: u16 = 1;
+
+/// `struct ifinfomsg`.
+const FIXED: usize = 16;
+const UP: u32 = 0x1;
+const LOOPBACK: u32 = 0x8;
+
+/// The longest name of an interface, in bytes.
+pub(crate) const NAME_MAX: usize = 15;
+
+/// One interface as it was when looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// Its number in its namespace.
+    pub(crate) index: u32,
+    /// Its name.
+    pub(crate) name: String,
+    /// What a person, or we, wrote on it.
+    pub(crate) alias: Option<String>,
+    /// What made it: `veth`, `ifb`, `bridge`. None: a device of hardware, or `lo`.
+    pub(crate) kind: Option<String>,
+    /// Does it carry anything?
+    pub(crate) up: bool,
+    /// What is sent on it arrives on it.
+    pub(crate) loopback: bool,
+    /// The longest packet, in bytes.
+    pub(crate) mtu: u32,
+}
+
+impl Link {
+    fn read(reply: &Reply) -> Option<Self> {
+        if reply.kind != NEW_LINK {
+            return None;
+        }
+        let flags = u32_at(&reply.body, 8)?;
+        let attributes = reply.attributes(FIXED);
+        let text = |kind| attributes.get(kind).and_then(|a| a.text().map(str::to_owned));
+        Some(Self {
+            index: u32_at(&reply.body, 4)?,
+            name: text(ATTRIBUTE_NAME)?,
+            alias: text(ATTRIBUTE_ALIAS),
+            kind: attributes.within(ATTRIBUTE_LINK_INFO).get(INFO_KIND).and_then(|a| a.text().map(str::to_owned)),
+            up: flags & UP != 0,
+            loopback: flags & LOOPBACK != 0,
+            mtu: attributes.get(ATTRIBUTE_MTU).and_then(|a| a.u32()).unwrap_or(0),
+        })
+    }
+}
+
+fn fixed(index: u32, flags: u32, change: u32) -> Vec<u8> {
+    [&[0; 4][..], &index.to_ne_bytes(), &flags.to_ne_bytes(), &change.to_ne_bytes()].concat()
+}
+
+/// All of them.
+///
+/// # Errors
+/// If they cannot be listed.
+pub(crate) fn all(socket: &mut Socket) -> Result<Vec<Link>, NetlinkError> {
+    let replies = socket.list(&Message::new(GET_LINK, 0).fixed(&fixed(0, 0, 0)))?;
+    Ok(replies.iter().filter_map(Link::read).collect())
+}
+
+/// The one of this name, if there is one.
+///
+/// # Errors
+/// If the kernel cannot be asked.
+pub(crate) fn by_name(socket: &mut Socket, name: &str) -> Result<Option<Link>, NetlinkError> {
+    if name.is_empty() || name.len() > NAME_MAX {
+        return Ok(None);
+    }
+    one(socket, Message::new(GET_LINK, 0).fixed(&fixed(0, 0, 0)).text(ATTRIBUTE_NAME, name))
+}
+
+/// The one of this number, if there is one.
+///
+/// # Errors
+/// If the kernel cannot be asked.
+pub(crate) fn by_index(socket: &mut Socket, index: u32) -> Result<Option<Link>, NetlinkError> {
+    one(socket, Message::new(GET_LINK, 0).fixed(&fixed(index, 0, 0)))
+}
+
+fn one(socket: &mut Socket, message: Message) -> Result<Option<Link>, NetlinkError> {
+    match socket.request(message) {
+        Ok(replies) => Ok(replies.iter().find_map(Link::read)),
+        Err(e) if e.errno == Errno::NODEV => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Makes an `ifb` device, with an alias, and takes it up: in one system call, so that no half of it is left by whoever dies meanwhile.
+///
+/// # Errors
+/// If there is one of this name, the kernel has no such devices, or may not be asked.
+pub(crate) fn create_ifb(socket: &mut Socket, name: &str, alias: &str) -> Result<(), NetlinkError> {
+    // The kernel goes on after a refusal: somebody else's device of this name would get our alias.
+    if by_name(socket, name)?.is_some() {
+        return Err(Errno::EXIST.into());
+    }
+    let make = Message::new(NEW_LINK, CREATE | EXCLUSIVE)
+        .fixed(&fixed(0, 0, 0))
+        .text(ATTRIBUTE_NAME, name)
+        .nested(ATTRIBUTE_LINK_INFO, |m| m.text(INFO_KIND, "ifb"));
+    // The alias is only taken of a device that exists.
+    let mark = Message::new(NEW_LINK, 0).fixed(&fixed(0, UP, UP)).text(ATTRIBUTE_NAME, name).text(ATTRIBUTE_ALIAS, alias);
+    socket.together(vec![make, mark]).map(drop)
+}
+
+/// Takes it up or down.
+///
+/// # Errors
+/// If it does not exist or may not be changed.
+pub(crate) fn set_up(socket: &mut Socket, index: u32, up: bool) -> Result<(), NetlinkError> {
+    let flags = if up { UP } else { 0 };
+    socket.request(Message::new(NEW_LINK, 0).fixed(&fixed(index, flags, UP))).map(drop)
+}
+
+/// Removes it, with all that hangs on it. `false`: there was none.
+///
+/// # Errors
+/// If it may not be removed.
+pub(crate) fn delete(socket: &mut Socket, index: u32) -> Result<bool, NetlinkError> {
+    match socket.request(Message::new(DELETE_LINK, 0).fixed(&fixed(index, 0, 0))) {
+        Ok(_) => Ok(true),
+        Err(e) if e.errno == Errno::NODEV => Ok(false),
+        Err(e) => Err(e),
+    }
+}
