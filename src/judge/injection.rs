@@ -7,7 +7,7 @@ use chaos_core::event::InjectionState;
 use chaos_core::fault::{Grade, InPlace, Met, Presence, Reversibility};
 use chaos_core::plan::PlannedInjection;
 
-use super::record::{Record, Trace, is_system};
+use super::record::{Record, Trace, is_own};
 
 /// For how long what inspection saw is taken to last: it looks once a second, and a busy machine may be late.
 const SEEN_LASTS: Duration = Duration::from_secs(3);
@@ -93,12 +93,12 @@ impl Injection {
         let mut all: Vec<Self> = Vec::new();
         let empty = Trace::default();
         let planned = record.plan.iter().flat_map(|p| &p.injections);
-        for plan in planned.filter(|p| !is_system(&p.slot)) {
+        for plan in planned.filter(|p| !is_own(&p.slot)) {
             let trace = record.traces.get(&plan.slot).unwrap_or(&empty);
             all.push(Self::of(record, &plan.slot, Some(plan), trace));
         }
         for (slot, trace) in &record.traces {
-            if !is_system(slot) && all.iter().all(|i| i.slot != *slot) {
+            if !is_own(slot) && all.iter().all(|i| i.slot != *slot) {
                 all.push(Self::of(record, slot, None, trace));
             }
         }

@@ -180,7 +180,7 @@ impl Record {
     /// The first intent of a fault; none: nothing was ever touched.
     #[must_use]
     pub fn first_intent(&self) -> Option<Mono> {
-        let faults = self.traces.iter().filter(|(slot, _)| !is_system(slot));
+        let faults = self.traces.iter().filter(|(slot, _)| !is_own(slot));
         faults.flat_map(|(_, trace)| &trace.states).filter(|(_, s)| matches!(s, InjectionState::Intended { .. })).map(|(at, _)| *at).min()
     }
 }
@@ -189,6 +189,12 @@ impl Record {
 #[must_use]
 pub fn is_system(slot: &str) -> bool {
     slot.starts_with("system.")
+}
+
+/// Is this slot something of ours that nobody planned: a process of `system:`, or what several faults stand on?
+#[must_use]
+pub fn is_own(slot: &str) -> bool {
+    is_system(slot) || slot.starts_with("scaffold.")
 }
 
 /// Folds events one by one, so that a run need not keep them: samples take 24 bytes each.

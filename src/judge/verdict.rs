@@ -6,7 +6,7 @@ use chaos_core::fault::{Grade, Reversibility};
 use serde::{Deserialize, Serialize};
 
 use super::exit::{Facts, Headline};
-use super::record::is_system;
+use super::record::{is_own, is_system};
 use super::recovery::Merit;
 use super::wording::Secs;
 
@@ -345,6 +345,9 @@ pub struct Cleanup {
 pub fn slot_words(verdict: &Verdict, slot: &str) -> String {
     if is_system(slot) {
         return format!("the process \"{}\"", slot.trim_start_matches("system."));
+    }
+    if is_own(slot) {
+        return format!("what faults stood on ({slot})");
     }
     let injection = verdict.injections.iter().find(|i| i.slot == slot);
     injection.map_or_else(|| slot.to_owned(), |i| format!("{} on {}", i.fault, i.target))

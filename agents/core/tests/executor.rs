@@ -296,6 +296,81 @@ async fn what_is_taken_back_may_be_claimed_again_at_once() {
     assert_eq!(c.close().await, Vec::<String>::new());
 }
 
+/// Leaves that stand on one base: their files, and the base's.
+fn leaves(place: &Place, base: Spec, count: usize) -> Plan {
+    let leaf = |n: usize| Spec { stands_on: Some(Box::new(base.clone())), ..place.spec(&format!("leaf {n}")) };
+    let slot = |n: usize| format!("1.0.{n}");
+    plan("r1", (0..count).map(|n| injection(&slot(n), FILE, leaf(n).json(), target(&slot(n)))).collect())
+}
+
+#[tokio::test]
+async fn rule_08_a_scaffold_comes_before_the_first_leaf_and_goes_after_the_last_whatever_their_order() {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+        let place = Place::new();
+        let base = place.spec("base");
+        let plan = leaves(&place, base.clone(), 3);
+        let mut c = place.approved(&plan).await;
+        for injection in &plan.injections {
+            c.grant(&plan, &injection.slot).await;
+            c.until_present(&injection.slot).await;
+        }
+        for n in order {
+            assert!(base.path.exists(), "something stands on it");
+            let slot = format!("1.0.{n}");
+            c.link.send(Request::Revert { slots: vec![slot.clone()], because: "asked".into() }).await;
+            c.until_reverted(&slot).await;
+        }
+        c.until_reverted("scaffold.1").await;
+        assert!(!base.path.exists());
+        assert_eq!(read_log(&base.path), ["stage", "inject", "effect", "revert", "gone"], "once, for all of them");
+        assert_eq!(c.close().await, Vec::<String>::new());
+        assert!(place.finished());
+    }
+}
+
+#[tokio::test]
+async fn rule_08_a_scaffold_that_cannot_be_brought_up_refuses_its_leaf_and_is_taken_back() {
+    let place = Place::new();
+    let base = Spec { fails: true, ..place.spec("base") };
+    let plan = leaves(&place, base.clone(), 1);
+    let mut c = place.approved(&plan).await;
+    c.grant(&plan, "1.0.0").await;
+    let refusal = c.refusal("1.0.0").await;
+    assert!(refusal.contains("the base: it broke half-way"), "{refusal}");
+    assert_eq!(c.close().await, Vec::<String>::new());
+    assert!(!base.path.exists() && !place.effect("leaf 0").exists());
+}
+
+#[tokio::test]
+async fn rule_08_a_scaffold_that_stays_is_residue() {
+    let place = Place::new().env("FAKE_GIVE_UP_MS", "300");
+    let base = Spec { revert_fails: 1_000, ..place.spec("base") };
+    let plan = leaves(&place, base.clone(), 1);
+    let mut c = place.approved(&plan).await;
+    c.grant(&plan, "1.0.0").await;
+    c.until_present("1.0.0").await;
+    assert_eq!(c.close().await, ["scaffold.1"]);
+    assert!(base.path.exists() && !place.effect("leaf 0").exists());
+}
+
+#[tokio::test]
+async fn rule_08_recovery_takes_the_leaves_back_before_what_they_stand_on() {
+    let place = Place::new();
+    let base = place.spec("base");
+    let plan = leaves(&place, base.clone(), 3);
+    let mut c = place.approved(&plan).await;
+    for injection in &plan.injections {
+        c.grant(&plan, &injection.slot).await;
+        c.until_present(&injection.slot).await;
+    }
+    kill(executor_of(&place.state()));
+    c.until("the executor is recovered", |c| c.recovered.is_some()).await;
+    assert_eq!(c.recovered.clone().unwrap().0, Vec::<String>::new());
+    assert!(!base.path.exists() && (0..3).all(|n| !place.effect(&format!("leaf {n}")).exists()));
+    assert_eq!(c.reverted.last().unwrap(), "scaffold.1");
+    assert!(place.finished());
+}
+
 #[tokio::test]
 async fn rule_36_the_lever_takes_everything_back_within_seconds_and_forbids_more() {
     let place = Place::new();

@@ -41,6 +41,7 @@ impl Place {
             target: effect.into(),
             undo: json!({"spec": spec}),
             claims: vec![],
+            stands_on: Vec::new(),
             class: Class::File,
             persistence,
             reversibility: Reversibility::Exact,

@@ -5,18 +5,21 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use super::scaffold::{self, Ground};
 use super::shared::Shared;
-use super::take_down::Progress;
+use super::take_down::{Handle, Progress};
 use crate::boot_timer;
 use crate::claim::Claim;
 use crate::clock::Boot;
 use crate::event::{InjectionState, What};
 use crate::failpoint;
-use crate::fault::{Armed, FaultError, InPlace, InjectionId, Persistence, Prepared, Presence, Profile, Reversibility, Reverted, UndoJson};
+use crate::fault::{
+    Armed, BoxFuture, FaultError, InPlace, InjectionId, Persistence, Prepared, Presence, Profile, Reversibility, Reverted, UndoJson,
+};
 use crate::fault_call::{Call, FaultCall, Staged};
 use crate::journal::{Intent, Record};
 use crate::plan::PlannedInjection;
@@ -49,25 +52,66 @@ pub(super) struct Order {
     pub(super) target: Target,
     pub(super) hold: Option<Duration>,
     pub(super) deadline: Boot,
-    /// As planned; none for a process of the system, which nobody plans.
+    /// As planned; none for a process of the system and for a scaffold, which nobody plans.
     pub(super) planned: Option<PlannedInjection>,
+    /// Who waits to hear that it stands, or why not.
+    pub(super) tell: Option<oneshot::Sender<Result<(), FaultError>>>,
 }
 
 /// One injection under way.
-pub(super) struct Injection {
-    pub(super) shared: Arc<Shared>,
-    pub(super) fault: FaultCall,
-    pub(super) profile: Profile,
-    pub(super) order: Order,
-    pub(super) commands: mpsc::UnboundedReceiver<Command>,
-    pub(super) cancel: watch::Sender<bool>,
-    pub(super) progress: watch::Sender<Progress>,
+struct Injection {
+    shared: Arc<Shared>,
+    fault: FaultCall,
+    profile: Profile,
+    order: Order,
+    commands: mpsc::UnboundedReceiver<Command>,
+    cancel: watch::Sender<bool>,
+    progress: watch::Sender<Progress>,
     /// Why it is to be taken back, once somebody asked.
-    pub(super) asked: Option<String>,
+    asked: Option<String>,
     /// The spec that it is to be moved to.
-    pub(super) adjust: Option<Value>,
+    adjust: Option<Value>,
     /// The note that the effect was had, on its way to the disk.
-    pub(super) noting: Option<JoinHandle<()>>,
+    noting: Option<JoinHandle<()>>,
+    /// What it stands on.
+    ground: Ground,
+}
+
+/// Starts the task of one injection.
+///
+/// # Errors
+/// If nobody knows this fault.
+pub(super) fn start(shared: &Arc<Shared>, kind: &str, order: Order) -> Result<Handle, FaultError> {
+    let fault = FaultCall::new(&shared.world.table, kind)?;
+    let profile = fault.fault()?.profile();
+    let (commands, received) = mpsc::unbounded_channel();
+    let cancel = watch::Sender::new(false);
+    let progress = watch::Sender::new(Progress::Preparing);
+    let handle = Handle {
+        slot: order.slot.clone(),
+        class: profile.class,
+        revert_budget: profile.revert_budget,
+        commands,
+        cancel: cancel.clone(),
+        progress: progress.subscribe(),
+    };
+    let injection = Injection {
+        shared: Arc::clone(shared),
+        fault,
+        profile,
+        order,
+        commands: received,
+        cancel,
+        progress,
+        asked: None,
+        adjust: None,
+        noting: None,
+        ground: Ground::new(),
+    };
+    // Boxed: a scaffold is an injection that an injection starts.
+    let task: BoxFuture<'static, ()> = Box::pin(injection.run());
+    tokio::spawn(task);
+    Ok(handle)
 }
 
 /// What is on disk, and held.
@@ -81,11 +125,13 @@ struct Standing {
 
 impl Injection {
     /// Does it, holds it, takes it back.
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         let (mut standing, armed) = match self.begin().await {
             Ok(begun) => begun,
             Err(e) => {
+                self.tell(Err(&e));
                 self.report(InjectionState::Refused(e));
+                scaffold::leave(&self.shared, std::mem::take(&mut self.ground)).await;
                 self.progress.send_replace(Progress::Over { residue: false });
                 return;
             }
@@ -94,6 +140,7 @@ impl Injection {
         let because = match self.act(&standing, armed).await {
             Ok(because) => because,
             Err(e) => {
+                self.tell(Err(&e));
                 let because = self.asked.take().unwrap_or_else(|| "it could not be injected".into());
                 if !e.cancelled {
                     self.report(InjectionState::Failed(e));
@@ -102,11 +149,18 @@ impl Injection {
             }
         };
         let residue = self.take_back(&mut standing, because).await;
+        scaffold::leave(&self.shared, std::mem::take(&mut self.ground)).await;
         self.progress.send_replace(Progress::Over { residue });
     }
 
     fn report(&self, state: InjectionState) {
         self.shared.reporter.injection(&self.order.slot, state);
+    }
+
+    fn tell(&mut self, stands: Result<(), &FaultError>) {
+        if let Some(waiting) = self.order.tell.take() {
+            let _ = waiting.send(stands.map_err(Clone::clone));
+        }
     }
 
     fn id(&self) -> InjectionId {
@@ -121,6 +175,7 @@ impl Injection {
         let (prepared, claims) = self.prepare().await?;
         failpoint::pass(failpoint::PREPARED, &self.order.slot).await;
         self.may_begin().await?;
+        scaffold::stand(&self.shared, &prepared.scaffolds, &self.order.target, &mut self.ground).await?;
         let claims = Arc::new(claims);
         self.fault = self.fault.clone().holding(Arc::new((Arc::clone(&self.shared), Arc::clone(&claims))));
         let reversibility = self.fault.fault()?.reversibility(&self.order.spec);
@@ -221,6 +276,7 @@ impl Injection {
             target: self.order.target.label.clone(),
             undo: prepared.undo.clone(),
             claims: prepared.claims.clone(),
+            stands_on: prepared.scaffolds.iter().map(|s| s.claim.clone()).collect(),
             class: self.profile.class,
             persistence: self.profile.persistence,
             reversibility,
@@ -249,6 +305,7 @@ impl Injection {
         }
         self.inject(standing, armed).await?;
         let effect = Boot::now();
+        self.tell(Ok(()));
         self.note_effect();
         let in_place = self.first_look(standing, effect).await;
         failpoint::pass(failpoint::INJECTED, &self.order.slot).await;

@@ -26,6 +26,7 @@ mod grant;
 mod injection;
 mod process;
 mod reporter;
+mod scaffold;
 mod serve;
 mod session;
 mod shared;

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::net::unix::OwnedReadHalf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::first::pass_on;
 use super::grant::{self, ApprovedPlan};
-use super::injection::{Command, Injection, Order};
+use super::injection::{self, Command, Order};
 use super::shared::Shared;
 use super::take_down::{Bounds, Handle, Progress, WRITTEN_WITHIN, take_down};
 use crate::boot_timer;
@@ -20,7 +20,6 @@ use crate::clock::Boot;
 use crate::event::{AbortedBy, InjectionState, What};
 use crate::experiment::SystemProcess;
 use crate::fault::{FaultError, InjectionId};
-use crate::fault_call::FaultCall;
 use crate::journal::Record;
 use crate::lever::Pulled;
 use crate::lines::Lines;
@@ -234,6 +233,7 @@ impl Session {
             hold: planned.hold.map(crate::literal::Duration::get),
             deadline,
             planned: Some(planned.clone()),
+            tell: None,
         };
         self.begin(&planned.fault, order);
     }
@@ -251,6 +251,7 @@ impl Session {
                     hold: None,
                     deadline: Boot(u64::MAX),
                     planned: None,
+                    tell: None,
                 };
                 return self.begin(SYSTEM_PROCESS, order);
             }
@@ -261,27 +262,13 @@ impl Session {
 
     /// Starts the task of one injection.
     fn begin(&mut self, kind: &str, order: Order) {
-        let found = FaultCall::new(&self.shared.world.table, kind).and_then(|fault| Ok((fault.fault()?.profile(), fault)));
-        let (profile, fault) = match found {
-            Ok(found) => found,
-            Err(e) => return self.shared.reporter.injection(&order.slot, InjectionState::Refused(e)),
-        };
-        let (commands, received) = mpsc::unbounded_channel();
-        let cancel = watch::Sender::new(false);
-        let progress = watch::Sender::new(Progress::Preparing);
-        let handle = Handle {
-            slot: order.slot.clone(),
-            class: profile.class,
-            revert_budget: profile.revert_budget,
-            commands,
-            cancel: cancel.clone(),
-            progress: progress.subscribe(),
-        };
-        self.handles.insert(order.slot.clone(), handle);
-        let shared = Arc::clone(&self.shared);
-        let injection =
-            Injection { shared, fault, profile, order, commands: received, cancel, progress, asked: None, adjust: None, noting: None };
-        tokio::spawn(injection.run());
+        let slot = order.slot.clone();
+        match injection::start(&self.shared, kind, order) {
+            Ok(handle) => {
+                self.handles.insert(slot, handle);
+            }
+            Err(e) => self.shared.reporter.injection(&slot, InjectionState::Refused(e)),
+        }
     }
 
     fn all(&self) -> Vec<Handle> {
@@ -294,6 +281,10 @@ impl Session {
 
     /// Puts the journal away if nothing is left, and says what is.
     async fn finish(&mut self) -> Vec<String> {
+        let scaffolds = self.shared.scaffolds.handles();
+        let standing = scaffolds.iter().filter(|h| !h.is_over()).cloned().collect();
+        take_down(standing, "the run ends".into(), self.bounds()).await;
+        self.handles.extend(scaffolds.into_iter().map(|h| (h.slot.clone(), h)));
         for handle in self.all() {
             self.shared.reporter.injection(&handle.slot, InjectionState::Residue(FaultError::new(hangs(handle.progress()))));
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 use super::reporter::Reporter;
+use super::scaffold::Scaffolds;
 use super::{Composition, Executor};
 use crate::claim::{Claim, Claims};
 use crate::fault::FaultError;
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     /// Claims of what is left: nobody else may touch that while this process lives.
     pub(super) kept: Mutex<Vec<Arc<Vec<Claim>>>>,
     pub(super) journal: Mutex<Journal>,
+    pub(super) scaffolds: Scaffolds,
     pub(super) world: Composition,
     pub(super) reporter: Arc<Reporter>,
     pub(super) reverting: Arc<Semaphore>,
@@ -55,6 +57,7 @@ impl Shared {
             patience: executor.patience,
             class_patience: executor.class_patience,
             journal: Mutex::new(journal),
+            scaffolds: Scaffolds::default(),
             world,
             reporter,
             reverting: Arc::new(Semaphore::new(AT_ONCE)),

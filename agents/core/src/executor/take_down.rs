@@ -60,7 +60,7 @@ impl Handle {
         let _ = self.commands.send(Command::Revert(because.to_owned()));
     }
 
-    async fn reached(&self, wanted: Progress) {
+    pub(super) async fn reached(&self, wanted: Progress) {
         let mut progress = self.progress.clone();
         let _ = progress.wait_for(|p| *p >= wanted).await;
     }

@@ -91,7 +91,7 @@ pub struct Writer {
 /// Everything that taking one injection back needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Intent {
-    /// Its slot in the plan, or `system.NAME`.
+    /// Its slot in the plan, or `system.NAME`, or `scaffold.N`.
     pub slot: String,
     /// Kind of the fault.
     pub fault: String,
@@ -102,6 +102,9 @@ pub struct Intent {
     /// What nobody else may touch meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,
+    /// The claims of the scaffolds that it stands on: they are taken back after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stands_on: Vec<String>,
     /// Order of reverting.
     pub class: Class,
     /// What the effect survives.

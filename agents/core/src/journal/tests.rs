@@ -21,6 +21,7 @@ fn intent(slot: &str) -> Intent {
         target: "a target".into(),
         undo: json!({"path": format!("/tmp/{slot}"), "text": "line\nline, ünïcödé"}),
         claims: vec![format!("file:{slot}")],
+        stands_on: Vec::new(),
         class: Class::File,
         persistence: Persistence::Durable,
         reversibility: Reversibility::Exact,

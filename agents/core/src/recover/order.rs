@@ -7,7 +7,8 @@ use crate::journal::Intent;
 
 /// Classes in order; in each, chains that may run beside one another; in each chain, newest first.
 ///
-/// Injections that share a claim are one chain: the later one found what the earlier one had made.
+/// Injections that share a claim are one chain: the later one found what the earlier one had made. So are a scaffold and
+/// what stands on it.
 pub(super) fn waves(intents: Vec<Intent>) -> Vec<(Class, Vec<Vec<Intent>>)> {
     let mut waves: Vec<(Class, Vec<Vec<Intent>>)> = Vec::new();
     for intent in intents.into_iter().rev() {
@@ -22,13 +23,17 @@ pub(super) fn waves(intents: Vec<Intent>) -> Vec<(Class, Vec<Vec<Intent>>)> {
 
 /// Puts an older injection behind every newer one with which it shares a claim.
 fn join(chains: &mut Vec<Vec<Intent>>, intent: Intent) {
-    let claims: BTreeSet<&String> = intent.claims.iter().collect();
-    let touches = |chain: &Vec<Intent>| chain.iter().any(|newer| newer.claims.iter().any(|c| claims.contains(c)));
+    let claims: BTreeSet<&String> = ground(&intent).collect();
+    let touches = |chain: &Vec<Intent>| chain.iter().any(|newer| ground(newer).any(|c| claims.contains(c)));
     let (touching, mut apart): (Vec<_>, Vec<_>) = chains.drain(..).partition(touches);
     let mut chain: Vec<Intent> = touching.into_iter().flatten().collect();
     chain.push(intent);
     apart.push(chain);
     *chains = apart;
+}
+
+fn ground(intent: &Intent) -> impl Iterator<Item = &String> {
+    intent.claims.iter().chain(&intent.stands_on)
 }
 
 #[cfg(test)]
@@ -44,6 +49,7 @@ mod tests {
             target: "t".into(),
             undo: serde_json::Value::Null,
             claims: claims.iter().map(|c| (*c).to_owned()).collect(),
+            stands_on: Vec::new(),
             class,
             persistence: Persistence::UntilReboot,
             reversibility: Reversibility::Exact,
@@ -66,6 +72,18 @@ mod tests {
             intent("4", Class::File, &["z"]),
         ]);
         assert_eq!(found, [[vec!["2"], vec!["4", "3", "1"]]]);
+    }
+
+    #[test]
+    fn rule_08_a_scaffold_is_taken_back_after_everything_that_stands_on_it() {
+        let leaf = |slot: &str, claim: &str| Intent { stands_on: vec!["eth0".into()], ..intent(slot, Class::Network, &[claim]) };
+        let found = slots(vec![
+            intent("scaffold.1", Class::Network, &["eth0"]),
+            leaf("1", "a"),
+            intent("2", Class::Network, &["b"]),
+            leaf("3", "c"),
+        ]);
+        assert_eq!(found, [[vec!["2"], vec!["3", "1", "scaffold.1"]]]);
     }
 
     #[test]

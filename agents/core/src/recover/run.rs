@@ -275,6 +275,7 @@ mod tests {
             target: "t".into(),
             undo: serde_json::Value::Null,
             claims: vec![],
+            stands_on: Vec::new(),
             class: Class::File,
             persistence: Persistence::UntilReboot,
             reversibility: Reversibility::Exact,

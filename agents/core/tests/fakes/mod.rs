@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chaos_core::fault::{
     Armed, Class, Fault, FaultError, InjectionId, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
-    SecondNet,
+    Scaffold, SecondNet,
 };
 use chaos_core::target::Target;
 use chaos_core::{Table, World};
@@ -79,6 +79,8 @@ pub struct Spec {
     pub irreversible: bool,
     /// What it claims.
     pub claims: Vec<String>,
+    /// What it stands on: a fake scaffold whose effect is this file.
+    pub stands_on: Option<Box<Spec>>,
     /// Of a process of the system: where it runs.
     pub folder: PathBuf,
 }
@@ -134,6 +136,11 @@ impl<const WHICH: usize> Fault for FileFault<WHICH> {
         let claims = spec.claims.clone();
         let mut prepared = Prepared::new(Undo { spec });
         prepared.claims = claims;
+        if let Some(base) = &prepared.undo.spec.stands_on {
+            let claim = base.path.display().to_string();
+            let spec = Spec { claims: vec![claim.clone()], ..(**base).clone() };
+            prepared.scaffolds = vec![Scaffold { fault: FILE.into(), spec: spec.json(), claim, label: "the base".into() }];
+        }
         Ok(prepared)
     }
 
