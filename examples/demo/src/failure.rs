@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitStatus, time::Duration};
 
-use crate::weights::Flaw;
+use crate::{values::Ports, weights::Flaw};
 
 /// Why a part of the demo system could not start or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     EndedEarly { part: String, status: ExitStatus },
     #[error("the {part} did not answer on {address} within {within:?}")]
     NotReady { part: String, address: SocketAddr, within: Duration },
+    #[error("port {port} is none of those that the gateway asks: {parts}")]
+    Detour { port: u16, parts: Ports },
     #[error("the replica on {address} did not take the request to restart: {why}")]
     Restart { address: SocketAddr, why: String },
 }
@@ -52,6 +54,7 @@ impl Failure {
             Failure::ModelWrite { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("the file system is full: free some space there; nothing was left behind")
             }
+            Failure::Detour { .. } => Some("`--through 8002=9002` reads: reach what listens on 8002 through 9002"),
             Failure::EndedEarly { .. } => Some("its own message stands above"),
             Failure::Restart { .. } => Some("name the address of a running replica, for example 127.0.0.1:8002"),
             _ => None,

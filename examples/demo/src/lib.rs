@@ -1,17 +1,21 @@
-//! A small AI serving system to try chaos on: gateway, model replicas, feature store.
+//! A small AI serving system to try chaos on: gateway, model replicas, feature store; and beside it a
+//! language model with its relay.
 //!
 //! ```text
 //!                      ┌─ replica 8001 ─ model file
 //! user ─ HTTP ─ gateway┼─ replica 8002 ─ model file     KServe v2 over HTTP/1.1
 //!                 │    └─ replica 8003 ─ model file
 //!                 └────── feature store                 RESP2 (`redis-cli` works)
+//!
+//! user ─ HTTP ─ relay ─── llm                           OpenAI completions, as an event stream
 //! ```
 //!
 //! All of it are real processes of one binary on the loopback interface. `serving` is the supervisor
 //! that starts the parts and ends them; each part can also be started by itself. The system is honest
 //! about the two mistakes it can be told to make: a *shallow* health check, which a frozen replica
 //! passes because the kernel accepts connections on its behalf, and having no circuit breaker, which
-//! turns a dead feature store into failed requests.
+//! turns a dead feature store into failed requests. Two more it makes unless told otherwise: it waits
+//! for a silent replica as long as for all of them together, and its relay passes broken answers on.
 //!
 //! The root program mounts [`Command`] as its subcommand `demo` and hands what was parsed to [`run`].
 
@@ -20,7 +24,9 @@ mod gateway;
 mod kserve;
 mod lifeline;
 mod listen;
+mod llm;
 mod notice;
+mod relay;
 mod replica;
 mod serving;
 mod store;
@@ -43,6 +49,10 @@ pub enum Command {
     Replica(replica::Options),
     /// Start only the feature store, speaking enough RESP2 for redis-cli
     Store(store::Options),
+    /// Start only the language model: OpenAI-style completions, token by token, with slots
+    Llm(llm::Options),
+    /// Start only the relay between users and the language model, which may resume a broken answer
+    Relay(relay::Options),
     /// Write the ranker's model file into a directory, unless it is there already
     Weights(weights::Options),
     /// Ask a replica to exit, so that its supervisor starts it again (`serving --restart-after`)
@@ -77,6 +87,8 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Gateway(options) => part(options.lifeline, gateway::run(options)).await,
         Command::Replica(options) => part(options.lifeline, replica::run(options)).await,
         Command::Store(options) => part(options.lifeline, store::run(options)).await,
+        Command::Llm(options) => part(options.lifeline, llm::run(options)).await,
+        Command::Relay(options) => part(options.lifeline, relay::run(options)).await,
         Command::Weights(options) => weights::run(&options),
         Command::Restart(options) => replica::restart(options).await,
     }

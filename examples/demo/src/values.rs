@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
+use crate::failure::Failure;
+
 /// Most replicas that one gateway serves; a demo needs no more, and a slip of the keyboard
 /// (`80-8003`) must not start thousands of processes.
 const PORTS_MAX: usize = 64;
@@ -49,6 +51,37 @@ impl fmt::Display for Ports {
     }
 }
 
+/// A detour: what listens on one port is reached through another, where a proxy stands before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Through {
+    part: u16,
+    proxy: u16,
+}
+
+impl FromStr for Through {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (part, proxy) = text.split_once('=').ok_or_else(|| format!("`{text}` is not a detour; write for example `8002=9002`"))?;
+        Ok(Self { part: port(part)?, proxy: port(proxy)? })
+    }
+}
+
+impl fmt::Display for Through {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}={}", self.part, self.proxy)
+    }
+}
+
+/// The way to each port, detours taken into account. A detour to a port that no part has is refused.
+pub(crate) fn reached(through: &[Through], parts: impl Iterator<Item = u16>) -> Result<impl Fn(u16) -> u16, Failure> {
+    let parts: BTreeSet<u16> = parts.collect();
+    match through.iter().find(|detour| !parts.contains(&detour.part)) {
+        Some(detour) => Err(Failure::Detour { port: detour.part, parts: Ports(parts.into_iter().collect()) }),
+        None => Ok(|port| through.iter().find(|detour| detour.part == port).map_or(port, |detour| detour.proxy)),
+    }
+}
+
 /// Reads `250ms`, `1.5s` or `2m`. Zero and more than an hour are refused: each of these durations is
 /// a timeout or a pause of the demo.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -79,6 +112,17 @@ mod tests {
         assert_eq!(ports("8001, 8005"), Ok(vec![8001, 8005]));
         for wrong in ["", "0", "8003-8001", "80-8003", "8001,8001", "65536", "1-"] {
             assert!(ports(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn detours_lead_from_parts_that_exist() {
+        let through: Vec<Through> = ["8002=9002", "6379 = 6390"].iter().map(|text| text.parse().unwrap()).collect();
+        let way = reached(&through, [8001, 8002, 6379].into_iter()).unwrap();
+        assert_eq!([8001, 8002, 6379].map(way), [8001, 9002, 6390]);
+        assert!(matches!(reached(&through, [8001, 8002].into_iter()), Err(Failure::Detour { port: 6379, .. })));
+        for wrong in ["", "8002", "8002=", "0=8001", "8002:9002", "8001-8002=9001"] {
+            assert!(wrong.parse::<Through>().is_err(), "{wrong}");
         }
     }
 

@@ -107,3 +107,28 @@ fn with_a_breaker_a_frozen_store_soon_costs_no_time() {
     assert_eq!(system.failures_of(12), 0);
     assert!(system.infer().unwrap().1.contains(r#""features":"cached""#));
 }
+
+/// What a cut-off replica looks like from the gateway: a way on which everything gets lost.
+#[test]
+fn a_silent_replica_costs_its_users_everything_without_a_try_timeout_and_nothing_with_one() {
+    let ip = system::address();
+    // The kernel accepts connections here, and nobody ever answers.
+    let hole = std::net::TcpListener::bind((ip, 9002)).unwrap();
+    let failures = |words: &[&str]| {
+        let system = System::start_at(ip, &[&["--check", "shallow", "--through", "8002=9002"], words].concat());
+        system.failures_of(12)
+    };
+    assert!((3..=6).contains(&failures(&[])), "a third hangs");
+    assert_eq!(failures(&["--try-timeout", "100ms"]), 0);
+    drop(hole);
+}
+
+#[test]
+fn a_detour_from_nowhere_is_refused() {
+    let output = std::process::Command::new(system::PROGRAM)
+        .args(["demo", "gateway", "--listen", &format!("{}:8080", system::address()), "--through", "8009=9009"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("port 8009 is none of those that the gateway asks: 6379,8001,8002,8003"), "{told}");
+}

@@ -4,7 +4,7 @@
 //!             5 failures in a row
 //!   closed ───────────────────────▶ open ◀──────────┐
 //!     ▲                              │ 1 s passed   │ failure
-//!     └──────── success ──────── half-open ─────────┘   (one trial at a time)
+//!     └──────── success ──────── half open ─────────┘   (one trial at a time)
 //! ```
 
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ impl Breaker {
         match self {
             Breaker::Closed { .. } => "closed",
             Breaker::Open { .. } => "open",
-            Breaker::HalfOpen { .. } => "half-open",
+            Breaker::HalfOpen { .. } => "half open",
         }
     }
 }
@@ -106,7 +106,7 @@ mod tests {
         let later = now + COOLDOWN;
         let mut breaker = opened(now);
         assert!(breaker.admits(later));
-        assert_eq!(breaker.name(), "half-open");
+        assert_eq!(breaker.name(), "half open");
         assert!(!breaker.admits(later), "only one trial at a time");
         breaker.failed(later);
         assert_eq!(breaker.name(), "open");

@@ -15,7 +15,7 @@ pub(crate) use upstream::Upstream;
 use crate::{
     failure::Failure,
     listen,
-    values::{self, Ports},
+    values::{self, Ports, Through},
     web,
 };
 use features::Features;
@@ -52,6 +52,9 @@ pub struct Options {
     /// Address of the feature store
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6379")]
     store: SocketAddr,
+    /// Reach the part on one port through another, where a proxy listens: `8002=9002`. Repeatable
+    #[arg(long, value_name = "PORT=PORT")]
+    through: Vec<Through>,
     #[command(flatten)]
     behaviour: Behaviour,
     #[arg(long, hide = true)]
@@ -67,9 +70,13 @@ pub(crate) struct Behaviour {
     /// Answer from cached or default features while the feature store is slow or dead
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = false)]
     pub(crate) breaker: bool,
-    /// How long a replica may take to answer one request
+    /// How long the replicas may take to answer one request, all tries together
     #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "1s")]
     pub(crate) upstream_timeout: Duration,
+    /// How long one replica may take before the next is asked. Without it, one that hangs costs its
+    /// users the whole upstream timeout
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub(crate) try_timeout: Option<Duration>,
     /// How long the feature store may take to answer
     #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "200ms")]
     pub(crate) store_timeout: Duration,
@@ -79,15 +86,14 @@ impl Behaviour {
     /// The same, as words for the command line of a gateway.
     pub(crate) fn words(&self) -> Vec<String> {
         let milliseconds = |duration: Duration| format!("{}ms", duration.as_millis());
-        [
+        let always = [
             ("--check", self.check.word().to_owned()),
             ("--breaker", self.breaker.to_string()),
             ("--upstream-timeout", milliseconds(self.upstream_timeout)),
             ("--store-timeout", milliseconds(self.store_timeout)),
-        ]
-        .into_iter()
-        .flat_map(|(name, value)| [name.to_owned(), value])
-        .collect()
+        ];
+        let per_try = self.try_timeout.map(|timeout| ("--try-timeout", milliseconds(timeout)));
+        always.into_iter().chain(per_try).flat_map(|(name, value)| [name.to_owned(), value]).collect()
     }
 }
 
@@ -97,17 +103,20 @@ struct Gateway {
     rotation: Rotation,
     features: Features,
     upstream_timeout: Duration,
+    try_timeout: Option<Duration>,
 }
 
 /// Serves for ever.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let Options { listen, replicas, store, behaviour, .. } = options;
-    let replicas = replicas.0.iter().map(|&port| SocketAddr::new(listen.ip(), port));
+    let Options { listen, replicas, store, through, behaviour, .. } = options;
+    let reached = values::reached(&through, replicas.0.iter().copied().chain([store.port()]))?;
+    let replicas = replicas.0.iter().map(|port| SocketAddr::new(listen.ip(), reached(*port)));
     let gateway = Arc::new(Gateway {
         check: behaviour.check,
         rotation: Rotation::new(replicas),
-        features: Features::new(store, behaviour.store_timeout, behaviour.breaker),
+        features: Features::new(SocketAddr::new(store.ip(), reached(store.port())), behaviour.store_timeout, behaviour.breaker),
         upstream_timeout: behaviour.upstream_timeout,
+        try_timeout: behaviour.try_timeout,
     });
     let listener = listen::open(listen)?;
     checks::start(&gateway);

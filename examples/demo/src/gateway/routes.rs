@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Gateway, features::Origin};
 use crate::{
@@ -110,15 +110,19 @@ impl Gateway {
     }
 
     /// Asks the next replica in rotation, and the one after it where nobody is there. One that is
-    /// there and silent costs the user the whole timeout: who knows what it is doing?
+    /// there and silent costs the user its try timeout or, without one, everything that is left: who
+    /// knows what it is doing?
     async fn dispatch(&self, request: &InferRequest) -> Result<(StatusCode, Bytes), Reply> {
         let body = Bytes::from(json!(request).to_string());
+        let end = Instant::now() + self.upstream_timeout;
         let mut tried = Vec::new();
+        let mut silent = false;
         while let Some(number) = self.rotation.pick(&tried) {
             tried.push(number);
             let upstream = &self.rotation.upstreams()[number];
             let asked = upstream.ask(Method::POST, kserve::INFER, body.clone());
-            match timeout(self.upstream_timeout, asked).await {
+            let left = end.saturating_duration_since(Instant::now());
+            match timeout(self.try_timeout.map_or(left, |own| own.min(left)), asked).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(broken)) => {
                     let address = upstream.address();
@@ -126,13 +130,14 @@ impl Gateway {
                         notice::say("gateway", format_args!("{address} is out of rotation: {broken}"));
                     }
                 }
-                Err(_) => {
-                    return Err(web::problem(
-                        StatusCode::GATEWAY_TIMEOUT,
-                        format_args!("a replica did not answer within {:?}", self.upstream_timeout),
-                    ));
-                }
+                Err(_) => silent = true,
             }
+            if Instant::now() >= end {
+                break;
+            }
+        }
+        if silent {
+            return Err(web::problem(StatusCode::GATEWAY_TIMEOUT, "no replica answered in time"));
         }
         let status = if tried.is_empty() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::BAD_GATEWAY };
         Err(web::problem(status, "no replica can be reached"))

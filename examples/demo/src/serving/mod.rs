@@ -11,7 +11,7 @@ use crate::{
     gateway::Behaviour,
     lifeline::Signals,
     notice,
-    values::{self, Ports},
+    values::{self, Ports, Through},
     weights,
 };
 use children::{Children, Part};
@@ -30,6 +30,10 @@ pub struct Options {
     /// that is used and none is started
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6379")]
     store: SocketAddr,
+    /// Let the gateway reach the part on one port through another, where a proxy listens: `8002=9002`.
+    /// Repeatable
+    #[arg(long, value_name = "PORT=PORT")]
+    through: Vec<Through>,
     /// Never start a feature store, even if nothing listens at its address yet
     #[arg(long)]
     external_store: bool,
@@ -107,6 +111,7 @@ fn gateway(options: &Options) -> Part {
     let values =
         [("--listen", options.listen.to_string()), ("--replicas", options.replicas.to_string()), ("--store", options.store.to_string())];
     words.extend(values.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+    words.extend(options.through.iter().flat_map(|through| ["--through".to_owned(), through.to_string()]));
     words.extend(options.behaviour.words());
     Part { name: "gateway".into(), address: options.listen, words: words.into_iter().map(Into::into).collect(), question: Question::Ready }
 }
