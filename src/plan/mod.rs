@@ -9,6 +9,7 @@ pub mod grant;
 pub mod limits;
 pub mod ramp;
 pub mod schedule;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -18,12 +19,14 @@ use std::time::Duration;
 use chaos_core::experiment::{Experiment, Hold, Inject, TargetSet};
 use chaos_core::fault::{Bystanders, Grade, InjectionId, Persistence, Profile, Reach, Reversibility, SecondNet};
 use chaos_core::plan::{Plan, PlannedInjection, PlannedPopulation};
-use chaos_core::target::{Identity, Population, ResolveContext, Target, TargetKindTable};
+use chaos_core::target::{Identity, Population, ResolveContext, SetRef, Target, TargetKindTable};
 use chaos_core::{AnyFault, Table};
 use rand::RngExt;
+use serde_json::Value;
 
 use limits::{Harmed, Populations};
 use schedule::{Asking, Scheduled};
+pub use standing::{Wave, standing};
 
 /// Why something may not be done, at its place in the file. Nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,14 +161,15 @@ enum Occasion {
     Again,
 }
 
-/// Finds the members of every target set. A set that looks into another (`of`) is resolved after it.
+/// Finds the members of every target set. A set that looks into another (`of`, `before`) is resolved after it.
 ///
 /// # Errors
 /// With every set that is not known for certain, has the wrong size, or holds something protected.
 async fn resolve(experiment: &Experiment, run: &str, known: &Known<'_>, occasion: Occasion) -> Result<Populations, Vec<Refusal>> {
     let mut context = ResolveContext { run: run.to_owned(), sets: BTreeMap::new(), folder: experiment.folder.clone() };
     let mut refusals = Vec::new();
-    let (after, before): (Vec<_>, Vec<_>) = experiment.targets.iter().partition(|t| t.selector.get("of").is_some());
+    let looks_into_another = |t: &&TargetSet| t.selector.get("of").or_else(|| t.selector.get("before")).is_some();
+    let (after, before): (Vec<_>, Vec<_>) = experiment.targets.iter().partition(looks_into_another);
     for set in before.into_iter().chain(after) {
         match members(set, &context, known, occasion).await {
             Ok(found) => {
@@ -304,18 +308,30 @@ async fn prepare(
     let Some(fault) = known.faults.get(&inject.fault) else {
         return Err(vec![Refusal::new(format!("{step}.inject"), format!("`{}` cannot be injected by this build", inject.fault))]);
     };
+    let inject = Inject { with: with_members(&inject.with, populations), ..inject.clone() };
     let targets = candidates(populations, &inject.into, never);
     let chosen = choice::choose(&targets, &inject.into, inject.pick, seed, &format!("{step}/{repetition}"), step).map_err(|r| vec![r])?;
     let mut out = Vec::new();
     let mut refusals = Vec::new();
     for (index, target) in chosen.into_iter().enumerate() {
         let slot = slot(step, repetition, index);
-        match prepare_one(fault, inject, step, &slot, run, target, scheduled.earliest, experiment).await {
+        match prepare_one(fault, &inject, step, &slot, run, target, scheduled.earliest, experiment).await {
             Ok(ready) => out.push(ready),
             Err(refusal) => refusals.push(refusal),
         }
     }
     if refusals.is_empty() { Ok(out) } else { Err(refusals) }
+}
+
+/// The fields of a fault, with the set that `peer` names as its members found.
+fn with_members(with: &Value, populations: &Populations) -> Value {
+    let mut with = with.clone();
+    if let Some(peer) = with.get_mut("peer")
+        && let Some(found) = peer.as_str().and_then(|set| populations.get(set))
+    {
+        *peer = serde_json::to_value(SetRef::Members(found.clone())).unwrap_or_default();
+    }
+    with
 }
 
 /// The members that may be picked: all but those that `never` names.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use chaos_core::experiment::{Action, Amount, BlastRadius, Group, Hold, Inject, Order, Pick, Repeat, SetLimits, Step};
 use chaos_core::literal::Percent;
-use chaos_core::target::{Facets, Identity, Target};
+use chaos_core::target::{Facets, Identity, SetRef, Target};
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::limits::{Harmed, at_once, in_total};
 use super::schedule::{Asking, moments};
@@ -197,4 +198,14 @@ fn the_worst_moment_knows_what_can_meet() {
 fn a_slot_is_fit_for_a_tag() {
     assert_eq!(slot("method[0].meanwhile[1]", 2, 0), "1_2.3.1");
     assert_eq!(super::repetition("1_2.3.1"), Some(2));
+}
+
+#[test]
+fn a_peer_is_handed_over_as_the_members_found() {
+    let populations = BTreeMap::from([("store".to_owned(), vec![member(1, None, true)])]);
+    let with = super::with_members(&json!({"delay": "200ms", "peer": "store"}), &populations);
+    let peer: SetRef = serde_json::from_value(with["peer"].clone()).expect("a set");
+    assert_eq!(peer.members(), [member(1, None, true)]);
+    let unknown = json!({"peer": "nobody"});
+    assert_eq!(super::with_members(&unknown, &populations), unknown);
 }

@@ -22,7 +22,7 @@ use super::recorder::{Recorder, Sink};
 use super::signals::Signals;
 use super::stage::Stage;
 use crate::judge::{Folding, StopWatch};
-use crate::plan::{self, Known, Refusal};
+use crate::plan::{self, Known, Refusal, Wave};
 
 /// What an executor says of itself where it would survive everything but its own SIGKILL: nothing to be told.
 const OWN_SESSION: &str = "own session";
@@ -133,13 +133,8 @@ async fn up_to_the_method(
     seed: Option<u64>,
     probes: &Arc<ProbeTable>,
 ) -> Ended {
-    match start_system(stage, pump, probes).await {
-        Ok(Ok(())) => {}
-        Ok(Err(missed)) => {
-            stage.say(What::Baseline { met: false, missed: vec![missed] });
-            return Ended::BaselineNotMet;
-        }
-        Err(interrupt) => return Ended::Interrupted(interrupt),
+    if let Err(ended) = start_everything(stage, pump, probes).await {
+        return ended;
     }
     let planned = match pump.until(plan::plan(stage.experiment, stage.run, seed, stage.known)).await {
         Ok(Ok(planned)) => planned,
@@ -168,18 +163,30 @@ async fn up_to_the_method(
     }
 }
 
-/// Starts the processes of `system:` one after the other, each when the one before is ready.
-async fn start_system(stage: &Stage<'_>, pump: &mut Pump<'_>, probes: &Arc<ProbeTable>) -> Result<Result<(), String>, Interrupt> {
-    if stage.experiment.system.is_empty() {
-        return Ok(Ok(()));
+/// Starts the system under test, and what must stand for its targets to exist: before it, or before one of its processes.
+async fn start_everything(stage: &Stage<'_>, pump: &mut Pump<'_>, probes: &Arc<ProbeTable>) -> Result<(), Ended> {
+    start_standing(stage, pump, probes, Wave::First).await?;
+    start_system(stage, pump, probes, &stage.experiment.system).await?;
+    start_standing(stage, pump, probes, Wave::AfterSystem).await
+}
+
+async fn start_standing(stage: &Stage<'_>, pump: &mut Pump<'_>, probes: &Arc<ProbeTable>, wave: Wave) -> Result<(), Ended> {
+    let processes = pump.until(plan::standing(stage.experiment, stage.run, stage.known, wave)).await.map_err(Ended::Interrupted)?;
+    start_system(stage, pump, probes, &processes.map_err(Ended::Refused)?).await
+}
+
+/// Starts these processes one after the other, each when the one before is ready.
+async fn start_system(stage: &Stage<'_>, pump: &mut Pump<'_>, probes: &Arc<ProbeTable>, processes: &[SystemProcess]) -> Result<(), Ended> {
+    if !processes.is_empty() {
+        stage.say(What::Phase(Phase::System));
     }
-    stage.say(What::Phase(Phase::System));
-    for process in &stage.experiment.system {
-        if let Err(missed) = pump.until(start_process(stage, process, probes)).await? {
-            return Ok(Err(missed));
+    for process in processes {
+        if let Err(missed) = pump.until(start_process(stage, process, probes)).await.map_err(Ended::Interrupted)? {
+            stage.say(What::Baseline { met: false, missed: vec![missed] });
+            return Err(Ended::BaselineNotMet);
         }
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 async fn start_process(stage: &Stage<'_>, process: &SystemProcess, probes: &Arc<ProbeTable>) -> Result<(), String> {
@@ -355,7 +362,7 @@ async fn teardown(stage: &Stage<'_>, pump: &mut Pump<'_>, prober: Option<Prober>
         drop(prober);
         pump.until_dry().await;
     }
-    if !stage.experiment.system.is_empty() {
+    if stage.watched.look(super::state::State::has_system) {
         stage.say(What::Phase(Phase::Teardown));
     }
     stage.send(Request::Close);

@@ -123,6 +123,12 @@ impl State {
         self.system.get(name)
     }
 
+    /// Was any process of `system:` started?
+    #[must_use]
+    pub fn has_system(&self) -> bool {
+        !self.system.is_empty()
+    }
+
     /// Has any fault been allowed to have an effect?
     #[must_use]
     pub fn anything_intended(&self, plan: &Plan) -> bool {

@@ -132,6 +132,41 @@ impl Facets {
     }
 }
 
+/// A target set that a field of a fault names (`peer`): in the file its name, in the plan its members as found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SetRef {
+    /// As it is written.
+    Name(String),
+    /// As it was found when the run was planned. It is not looked for again.
+    Members(Population),
+}
+
+impl SetRef {
+    /// Who is in it; nobody, as long as only its name is known.
+    #[must_use]
+    pub fn members(&self) -> &[Target] {
+        match self {
+            Self::Name(_) => &[],
+            Self::Members(found) => found,
+        }
+    }
+}
+
+impl JsonSchema for SetRef {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "target set".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "minLength": 1})
+    }
+}
+
 /// Everything a selector finds, healthy or not.
 ///
 /// There is no "unknown" inside: a listing that failed or was cut off is an error of the resolving, so that a share

@@ -7,6 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{Population, ResolveContext, ResolveError};
+use crate::experiment::SystemProcess;
 use crate::fault::{BoxFuture, SpecError};
 
 /// One kind of target: finds members by a selector. Read-only. One file and one line in a table make a new one.
@@ -22,6 +23,15 @@ pub trait TargetKind: Send + Sync + 'static {
     /// Errors in a selector that need no world, by path.
     fn check(&self, _selector: &Self::Selector) -> Vec<SpecError> {
         Vec::new()
+    }
+
+    /// The process that must stand for the whole run so that the members exist: a proxy. Started as a process of `system:`, before the
+    /// baseline, and stopped at the end. `None`: nothing need be started, or it stands already.
+    ///
+    /// # Errors
+    /// If it can never stand.
+    fn system(&self, _set: &str, _selector: &Self::Selector, _context: &ResolveContext) -> Result<Option<SystemProcess>, ResolveError> {
+        Ok(None)
     }
 
     /// Finds everything that matches, healthy or not.
@@ -53,6 +63,11 @@ pub trait AnyTargetKind: Send + Sync {
     fn schema(&self) -> Schema;
     /// Errors in a selector that need no world, by path.
     fn check(&self, selector: &Value) -> Vec<SpecError>;
+    /// See [`TargetKind::system`].
+    ///
+    /// # Errors
+    /// As there.
+    fn system(&self, set: &str, selector: &Value, context: &ResolveContext) -> Result<Option<SystemProcess>, ResolveError>;
     /// See [`TargetKind::resolve`].
     fn resolve<'a>(&'a self, selector: &'a Value, context: &'a ResolveContext) -> BoxFuture<'a, Result<Population, ResolveError>>;
 }
@@ -122,11 +137,16 @@ impl<K: TargetKind> AnyTargetKind for Erased<K> {
         }
     }
 
-    fn resolve<'a>(&'a self, selector: &'a Value, context: &'a ResolveContext) -> BoxFuture<'a, Result<Population, ResolveError>> {
-        Box::pin(async move {
-            let selector = crate::table::decode_spec::<K::Selector>(selector)
-                .map_err(|e| ResolveError { hint: e.hint, ..ResolveError::new(format!("{}: {}", K::KIND, e.message)) })?;
-            self.0.resolve(&selector, context).await
-        })
+    fn system(&self, set: &str, selector: &Value, context: &ResolveContext) -> Result<Option<SystemProcess>, ResolveError> {
+        self.0.system(set, &decode::<K>(selector)?, context)
     }
+
+    fn resolve<'a>(&'a self, selector: &'a Value, context: &'a ResolveContext) -> BoxFuture<'a, Result<Population, ResolveError>> {
+        Box::pin(async move { self.0.resolve(&decode::<K>(selector)?, context).await })
+    }
+}
+
+fn decode<K: TargetKind>(selector: &Value) -> Result<K::Selector, ResolveError> {
+    crate::table::decode_spec(selector)
+        .map_err(|e| ResolveError { hint: e.hint, ..ResolveError::new(format!("{}: {}", K::KIND, e.message)) })
 }
