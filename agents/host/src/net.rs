@@ -5,3 +5,7 @@
 pub(crate) mod link;
 pub(crate) mod namespace;
 pub(crate) mod netlink;
+pub(crate) mod nftables;
+
+#[cfg(test)]
+mod testing;

@@ -158,6 +158,19 @@ impl Socket {
     /// # Errors
     /// The first that the kernel refused; then nothing has happened.
     pub(crate) fn batch(&mut self, subsystem: u8, messages: Vec<Message>) -> Result<Vec<Reply>, NetlinkError> {
+        self.batched(subsystem, messages, true)
+    }
+
+    /// Asks nfnetlink whether it would do several things at once. It tries them all, and takes them back: what has no end is not
+    /// committed.
+    ///
+    /// # Errors
+    /// The first that the kernel would refuse.
+    pub(crate) fn rehearse(&mut self, subsystem: u8, messages: Vec<Message>) -> Result<(), NetlinkError> {
+        self.batched(subsystem, messages, false).map(drop)
+    }
+
+    fn batched(&mut self, subsystem: u8, messages: Vec<Message>, committed: bool) -> Result<Vec<Reply>, NetlinkError> {
         let limits = [0, 0, 0, subsystem];
         let first = self.next_sequence();
         let mut bytes = Message::new(BATCH_BEGIN, 0).fixed(&limits).encode(REQUEST, first);
@@ -170,7 +183,9 @@ impl Socket {
         }
         let last = self.sequence;
         let end = self.next_sequence();
-        bytes.extend(Message::new(BATCH_END, 0).fixed(&limits).encode(REQUEST, end));
+        if committed {
+            bytes.extend(Message::new(BATCH_END, 0).fixed(&limits).encode(REQUEST, end));
+        }
         self.send(&bytes)?;
         self.batch_answers(first, last, end)
     }
