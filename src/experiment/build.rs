@@ -4,6 +4,7 @@ mod evidence;
 mod hypothesis;
 mod method;
 mod objective;
+mod patience;
 mod question;
 mod radius;
 mod references;
@@ -57,6 +58,8 @@ struct Watched {
     name: String,
     every: Duration,
     timeout: Duration,
+    /// Whether faults decide its verdict.
+    judged: bool,
     /// The probe's kind, where it is known.
     probe: Option<String>,
     /// How long the baseline is watched for it.
@@ -102,6 +105,7 @@ impl Builder<'_> {
             self.length(&method, limits, node);
         }
         self.evidence(&method);
+        self.patience(&method);
         self.unused();
         let slug = top.experiment?.to_string();
         Some(Experiment {

@@ -7,6 +7,7 @@
 pub mod choice;
 pub mod grant;
 pub mod limits;
+mod overlap;
 pub mod ramp;
 pub mod schedule;
 mod standing;
@@ -97,7 +98,7 @@ pub async fn plan(experiment: &Experiment, run: &str, seed: Option<u64>, known: 
     long_enough(experiment, &budget).map_err(|r| vec![r])?;
 
     let mut injections = Vec::new();
-    let mut claims = BTreeMap::<Asking<'_>, Vec<(String, String)>>::new();
+    let mut claims = overlap::Claims::new();
     let mut refusals = Vec::new();
     for scheduled in schedule.iter().filter(|s| !not_drawn.iter().any(|p| p == s.asking.step)) {
         match prepare(scheduled, run, seed, &populations, &never, experiment, known).await {
@@ -121,7 +122,7 @@ pub async fn plan(experiment: &Experiment, run: &str, seed: Option<u64>, known: 
         at_once = at_once.max(now.len());
         let harmed: Vec<Harmed> = now.iter().map(|i| Harmed { set: i.set.clone(), target: i.target.clone() }).collect();
         push(&mut refusals, limits::at_once(&experiment.blast_radius, &populations, &harmed));
-        push(&mut refusals, overlap(moment, &claims, &injections));
+        push(&mut refusals, overlap::none(moment, &claims, &injections, known.faults));
     }
     let everyone: Vec<Harmed> = injections.iter().map(|i| Harmed { set: i.set.clone(), target: i.target.clone() }).collect();
     // What is too much at once is told as that alone.
@@ -355,7 +356,7 @@ async fn prepare_one(
     if let Some(missing) = profile.facets.iter().find(|f| !target.facets.has(**f)) {
         return Err(Refusal::new(
             format!("{step}.into"),
-            format!("{} needs the {missing:?} of its target, and {} has none", inject.fault, target.label),
+            format!("{} needs the {missing} of its target, and {} has none", inject.fault, target.label),
         ));
     }
     let id = InjectionId { run: run.to_owned(), slot: slot.to_owned() };
@@ -422,29 +423,6 @@ fn reach_is_allowed(reach: Reach, bystanders: &Bystanders, experiment: &Experime
         format!("{fault} is felt by the whole {reach}, not by its target alone{who}, and that is not allowed"),
     )
     .hint(format!("if that is meant, say `reach: [{reach}]` under `blast_radius`")))
-}
-
-fn overlap(
-    moment: &schedule::Moment<'_>,
-    claims: &BTreeMap<Asking<'_>, Vec<(String, String)>>,
-    injections: &[PlannedInjection],
-) -> Result<(), Refusal> {
-    let mut taken = BTreeMap::<&str, (&str, &str)>::new();
-    for asking in &moment.in_force {
-        for (claim, slot) in claims.get(asking).into_iter().flatten() {
-            if let Some((other, step)) = taken.insert(claim, (slot, asking.step))
-                && other != slot
-            {
-                let target = injections.iter().find(|i| i.slot == *slot).map_or(claim.as_str(), |i| i.target.label.as_str());
-                return Err(Refusal::new(
-                    format!("{}.inject", asking.step),
-                    format!("two faults would act on {target} at once (the other is {step})"),
-                )
-                .hint("let them run one after the other, or pick different targets"));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn notes(injections: &[PlannedInjection]) -> Vec<String> {

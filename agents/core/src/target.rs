@@ -118,6 +118,18 @@ pub enum Facet {
     Proxy,
 }
 
+impl std::fmt::Display for Facet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Process => "process",
+            Self::Cgroup => "control group",
+            Self::Path => "path",
+            Self::NetworkNamespace => "network namespace",
+            Self::Proxy => "proxy",
+        })
+    }
+}
+
 impl Facets {
     /// Does the target offer this handle?
     #[must_use]

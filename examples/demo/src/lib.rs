@@ -51,7 +51,7 @@ pub enum Command {
     Store(store::Options),
     /// Start only the language model: OpenAI-style completions, token by token, with slots
     Llm(llm::Options),
-    /// Start only the relay between users and the language model, which may resume a broken answer
+    /// Start only the relay before the language model; it can mend answers that break off
     Relay(relay::Options),
     /// Write the ranker's model file into a directory, unless it is there already
     Weights(weights::Options),

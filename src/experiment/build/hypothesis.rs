@@ -54,6 +54,7 @@ impl Builder<'_> {
             name: name.clone(),
             every: question.every,
             timeout: question.timeout,
+            judged: !during.is_empty() || recovery.is_some(),
             probe,
             baseline: baseline.as_ref().map(|baseline| baseline.lasts),
             needs,

@@ -8,6 +8,7 @@ use chaos_core::literal::Duration;
 use chaos_core::table::AnyFault;
 use serde_json::{Map, Value as Json};
 
+use super::patience::Late;
 use super::{Builder, Found};
 use crate::experiment::problems::meant;
 use crate::experiment::tree::{Data, Node, Place};
@@ -31,6 +32,7 @@ pub(super) struct Injected {
     pub(super) into: String,
     pub(super) into_place: Place,
     pub(super) hold: Option<(Duration, Place)>,
+    pub(super) late: Option<Late>,
 }
 
 /// Where a list of steps stands.
@@ -173,7 +175,8 @@ impl<'b> Builder<'b> {
         let takes = repeat.map_or(once, |repeat| repeat.every.get().saturating_mul(repeat.times.saturating_sub(1)) + once);
         let (into, into_place) = into?;
         let hold = written.hold.zip(node.get("for").map(|value| value.place));
-        let mut injections = vec![Injected { into: into.clone(), into_place, hold }];
+        let late = node.get("with").and_then(Late::of);
+        let mut injections = vec![Injected { into: into.clone(), into_place, hold, late }];
         injections.extend(meanwhile.iter().flatten().flat_map(|planned| planned.injections.clone()));
         let hold = match (written.hold, meanwhile) {
             (_, Some(steps)) => Hold::Meanwhile(steps.into_iter().map(|planned| planned.step).collect()),

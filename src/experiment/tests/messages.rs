@@ -190,6 +190,20 @@ fn limits_and_references() {
     insta::assert_snapshot!(all);
 }
 
+#[test]
+fn a_delay_that_nobody_waits_for() {
+    let delayed = |by: &str, rest: &str| {
+        let method = format!("  - {{inject: net.delay, into: replicas, with: {{delay: {by}}}, for: 30s}}");
+        let judged = format!("{PROBE}, baseline: {{success: \">= 90%\"}}, during: {{success: \">= 80%\"}}{rest}");
+        told(&file(&judged, &method))
+    };
+    insta::assert_snapshot!(format!("{}{}", delayed("1s", ""), delayed("3s", ", timeout: 2500ms")));
+    assert_eq!(delayed("200ms", ""), "", "in time");
+    assert_eq!(delayed("1s", ", timeout: 2s"), "", "patient enough");
+    let observed = file(PROBE, "  - {inject: net.delay, into: replicas, with: {delay: 5s}, for: 30s}");
+    assert_eq!(told(&observed), "", "an observation is not judged");
+}
+
 /// What these say depends on how many words there are, so only their beginning is held.
 #[test]
 fn unknown_words() {
