@@ -22,6 +22,7 @@ mod world;
 mod faults;
 
 pub use helper::helper_main;
+pub use net::redirect;
 pub use process::{Entry, Snapshot, name_of};
 pub use sweep::{Found, sweep};
 pub use world::{Host, HostView};

@@ -2,10 +2,12 @@
 
 #![allow(dead_code, unused_imports, reason = "the faults that stand on it follow")]
 
+pub(crate) mod connections;
 pub(crate) mod link;
 pub(crate) mod namespace;
 pub(crate) mod netlink;
 pub(crate) mod nftables;
+pub mod redirect;
 
 #[cfg(test)]
 mod testing;

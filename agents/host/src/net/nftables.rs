@@ -59,7 +59,15 @@ pub(crate) fn rehearse(socket: &mut Socket, ruleset: &Ruleset) -> Result<Ownersh
     match socket.rehearse(SUBSYSTEM, ruleset.messages(Ownership::Owned)) {
         Ok(()) => Ok(Ownership::Owned),
         Err(e) if knows_no_owner(&e) => socket.rehearse(SUBSYSTEM, ruleset.messages(Ownership::Ordinary)).map(|()| Ownership::Ordinary),
-        Err(e) => Err(e),
+        Err(e) => Err(taken(socket, &ruleset.tag, e)),
+    }
+}
+
+/// Of a table that another socket owns the kernel only says that we may not: which is true of much else.
+fn taken(socket: &mut Socket, tag: &str, error: NetlinkError) -> NetlinkError {
+    match named(socket, tag) {
+        Ok(Some(_)) if error.errno == Errno::PERM => Errno::EXIST.into(),
+        _ => error,
     }
 }
 
@@ -73,7 +81,7 @@ fn knows_no_owner(error: &NetlinkError) -> bool {
 /// # Errors
 /// If there is one of that name, or what the kernel refuses.
 pub(crate) fn make(socket: &mut Socket, ruleset: &Ruleset, ownership: Ownership) -> Result<(), NetlinkError> {
-    socket.batch(SUBSYSTEM, ruleset.messages(ownership)).map(drop)
+    socket.batch(SUBSYSTEM, ruleset.messages(ownership)).map(drop).map_err(|e| taken(socket, &ruleset.tag, e))
 }
 
 /// A table that stands in the kernel.
