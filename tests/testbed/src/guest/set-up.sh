@@ -1,0 +1,23 @@
+#!/bin/sh
+# Once, before anything else: file systems, modules of the virtual devices, names and addresses.
+export PATH=/usr/bin:/bin:/usr/sbin:/sbin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts pts /dev/pts
+mount -t tmpfs shm /dev/shm
+mount -t tmpfs run /run
+mount -t cgroup2 cgroup /sys/fs/cgroup
+chmod 1777 /tmp /var/tmp
+# As systemd leaves it: groups below the root may have these.
+echo '+cpu +memory +io +pids' > /sys/fs/cgroup/cgroup.subtree_control
+echo /bin/modprobe > /proc/sys/kernel/modprobe
+for module in virtio_pci virtio_console virtio_net; do modprobe $module; done
+asked() { tr ' ' '\n' < /proc/cmdline | sed -n "s/^testbed.$1=//p"; }
+hostname "$(asked name)"
+ip link set lo up
+for address in $(asked address); do
+  ip link set eth0 up
+  ip address add "$address" dev eth0 nodad
+done

@@ -1,0 +1,59 @@
+//! What tests stand on where this machine's own kernel does not do: virtual machines, network namespaces, twins.
+//!
+//! # A virtual machine for tests
+//! [`Machine::boot`] starts Debian's cloud kernel under QEMU with an initial file system that is put together on the spot: no
+//! image lies in the repository. The kernel's package is fetched by apt and kept, by version, in
+//! `$XDG_CACHE_HOME/chaos-testbed` (`~/.cache` without it). It needs no root. What the machine is to run is *carried* there:
+//! a program and its shared libraries, at the very paths that they have here, so that a test binary can take itself along
+//! ([`Payload::with_this_test`]) and paths compiled into it hold.
+//!
+//! A machine is spoken to over one virtual serial port that is the QEMU process's own standard input and output. When that
+//! closes, because the test ended or was killed, the guest switches itself off: nothing is left behind.
+//!
+//! # What may be missing
+//! [`Absent`] says what; the caller reports it by [`not_covered`], and `tests/run` decides whether that may be.
+
+mod archive;
+mod image;
+mod kernel;
+mod machine;
+mod network;
+mod payload;
+mod shell;
+
+pub use machine::Machine;
+pub use network::Network;
+pub use payload::Payload;
+pub use shell::Output;
+
+/// Something that the test bed needs is not here; says what, and how to get it.
+#[derive(Debug, Clone)]
+pub struct Absent(pub String);
+
+impl std::fmt::Display for Absent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Absent {}
+
+/// A test that cannot run here says so; nothing is skipped in silence.
+/// `tests/run` counts the lines of the file that `CHAOS_NOT_COVERED` names.
+#[allow(clippy::print_stderr, reason = "whoever runs one test alone is told too")]
+pub fn not_covered(test: &str, why: &str) {
+    eprintln!("not covered here: {test}: {why}");
+    if let Some(path) = std::env::var_os("CHAOS_NOT_COVERED") {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let _ = file.and_then(|mut file| std::io::Write::write_all(&mut file, format!("{test}: {why}\n").as_bytes()));
+    }
+}
+
+/// Is this process inside a virtual machine of this test bed?
+#[must_use]
+pub fn is_guest() -> bool {
+    std::env::var_os(GUEST).is_some()
+}
+
+/// Set in the environment of everything that runs in a machine of ours.
+const GUEST: &str = "CHAOS_TESTBED_GUEST";
