@@ -5,7 +5,18 @@ use std::path::{Path, PathBuf};
 
 /// Who, what it must not mention, and why.
 const NEVER: &[(&str, &[&str], &str)] = &[
-    ("agents/core/src", &["chaos_host", "chaos_probe", "chaos_demo", "hyper::", "clap::", "serde_saphyr"], "core knows no platform"),
+    (
+        "agents/core/src",
+        &["chaos_host", "chaos_probe", "chaos_proxy", "chaos_demo", "hyper::", "clap::", "serde_saphyr"],
+        "core knows no platform",
+    ),
+    (
+        "agents/host/src",
+        &["chaos_probe", "chaos_proxy", "chaos_demo", "hyper::", "clap::", "serde_saphyr"],
+        "worlds do not know one another",
+    ),
+    ("agents/probe/src", &["chaos_host", "chaos_proxy", "chaos_demo", "clap::", "serde_saphyr"], "probes know no platform"),
+    ("agents/proxy/src", &["chaos_host", "chaos_probe", "chaos_demo", "clap::", "serde_saphyr"], "worlds do not know one another"),
     (
         "agents/protocol/src",
         &[
@@ -22,8 +33,6 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         ],
         "wire formats know nothing of ours and touch no socket",
     ),
-    ("agents/host/src", &["chaos_probe", "chaos_demo", "hyper::", "clap::", "serde_saphyr"], "worlds do not know one another"),
-    ("agents/probe/src", &["chaos_host", "chaos_demo", "clap::", "serde_saphyr"], "probes know no platform"),
     ("examples/demo/src", &["chaos_core", "chaos_host", "chaos_probe"], "the demo is a system under test, not a part of chaos"),
     ("src/run", &["crate::report", "crate::cli", "chaos_host", "clap::"], "run knows no report: who listens is handed in"),
     (
@@ -119,7 +128,7 @@ fn nobody_uses_what_is_not_theirs() {
 #[test]
 fn one_dependency_has_one_home() {
     let everything: Vec<PathBuf> =
-        ["src", "agents/core/src", "agents/host/src", "agents/probe/src", "agents/protocol/src", "examples/demo/src"]
+        ["src", "agents/core/src", "agents/host/src", "agents/probe/src", "agents/protocol/src", "agents/proxy/src", "examples/demo/src"]
             .iter()
             .flat_map(|p| sources(&root().join(p)))
             .collect();
@@ -160,8 +169,10 @@ fn faults_probes_and_kinds_of_target_do_not_know_one_another() {
 
 #[test]
 fn only_the_executor_injects_and_reverts() {
-    let callers: Vec<PathBuf> =
-        ["src/run", "src/plan", "src/cli", "agents/host/src", "agents/probe/src"].iter().flat_map(|p| sources(&root().join(p))).collect();
+    let callers: Vec<PathBuf> = ["src/run", "src/plan", "src/cli", "agents/host/src", "agents/probe/src", "agents/proxy/src"]
+        .iter()
+        .flat_map(|p| sources(&root().join(p)))
+        .collect();
     for word in [".inject(", ".revert("] {
         let hits: Vec<String> = mentions(&callers, word).into_iter().filter(|h| !h.contains("/tests")).collect();
         assert!(hits.is_empty(), "only agents/core's executor calls {word}:\n{}", hits.join("\n"));

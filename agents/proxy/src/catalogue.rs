@@ -1,0 +1,71 @@
+//! Every toxic there is. The one line that a new toxic costs is here.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use chaos_core::SpecError;
+use chaos_core::literal::Percent;
+use serde_json::Value;
+
+use crate::tcp;
+use crate::toxic::{Act, Speaks, Toxic};
+
+/// Whoever wants every toxic with its type: the fault table, and the data plane.
+pub(crate) trait Visitor {
+    /// Called for each.
+    fn toxic<T: Toxic>(&mut self);
+}
+
+/// Shows every toxic to a visitor.
+pub(crate) fn visit(to: &mut impl Visitor) {
+    to.toxic::<tcp::latency::Latency>();
+}
+
+/// A toxic made from its fields.
+pub(crate) struct Made {
+    pub(crate) kind: &'static str,
+    pub(crate) connections: Percent,
+    pub(crate) act: Act,
+}
+
+type Make = fn(&Value, Speaks) -> Result<Made, SpecError>;
+
+/// Makes a toxic of this kind, for a proxy that speaks this.
+pub(crate) fn make(kind: &str, with: &Value, speaks: Speaks) -> Result<Made, SpecError> {
+    static BY_KIND: LazyLock<BTreeMap<&'static str, Make>> = LazyLock::new(|| {
+        let mut makers = Makers(BTreeMap::new());
+        visit(&mut makers);
+        makers.0
+    });
+    let make =
+        BY_KIND.get(kind).ok_or_else(|| SpecError::new("", format!("this proxy knows no toxic `{kind}`")).hint("see `chaos faults`"))?;
+    make(with, speaks)
+}
+
+struct Makers(BTreeMap<&'static str, Make>);
+
+impl Visitor for Makers {
+    fn toxic<T: Toxic>(&mut self) {
+        self.0.insert(T::KIND, made::<T>);
+    }
+}
+
+fn made<T: Toxic>(with: &Value, speaks: Speaks) -> Result<Made, SpecError> {
+    let toxic: T = serde_path_to_error::deserialize(with).map_err(|e| SpecError::new(e.path().to_string(), e.into_inner().to_string()))?;
+    if let Some(error) = toxic.check().into_iter().next() {
+        return Err(error);
+    }
+    understood::<T>(speaks)?;
+    Ok(Made { kind: T::KIND, connections: toxic.connections(), act: toxic.act() })
+}
+
+/// Can this toxic act on a proxy that speaks this?
+pub(crate) fn understood<T: Toxic>(speaks: Speaks) -> Result<(), SpecError> {
+    let needs = T::text().speaks;
+    if needs.is_empty() || needs.contains(&speaks) {
+        return Ok(());
+    }
+    let words: Vec<String> = needs.iter().map(|s| format!("`speaks: {}`", s.word())).collect();
+    Err(SpecError::new("", format!("{} needs a proxy that understands its protocol; this one speaks {}", T::KIND, speaks.word()))
+        .hint(format!("give the proxy {}", words.join(" or "))))
+}

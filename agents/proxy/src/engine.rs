@@ -1,0 +1,122 @@
+//! The data plane: listening sockets, workers, and a line for each direction of each connection.
+//!
+//! ```text
+//!            listener ── gives connections in turn to ──▶ workers (a thread, a runtime, a clock each)
+//! client ──▶ Source ──▶ layer of what the proxy speaks ──▶ Line ──▶ upstream
+//!        ◀── Line   ◀──        (bytes or messages)     ◀── Source ◀──
+//! ```
+//!
+//! Both directions of a connection are one task. Toxics on messages act in the layer, toxics on bytes in the lines, toxics on whole
+//! connections around both. Every change of what is in force wakes every connection.
+
+mod chance;
+mod clock;
+mod connection;
+mod limits;
+mod line;
+mod listener;
+mod live;
+mod proxy;
+mod source;
+mod upstream;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+
+pub use chance::{Chance, seed_of};
+pub use clock::{Alarm, Clock};
+pub use connection::Connection;
+pub use limits::raise_open_files;
+pub use line::{Finish, Line};
+pub use live::Live;
+pub use proxy::Proxy;
+pub use source::{Source, copy};
+pub use upstream::Upstream;
+
+use crate::toxic::Speaks;
+use live::Armory;
+use worker::Workers;
+
+/// What a proxy is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// Where it listens; port 0 lets the kernel choose.
+    pub listen: SocketAddr,
+    /// What it stands before.
+    pub upstream: Upstream,
+    /// What it speaks.
+    pub speaks: Speaks,
+}
+
+/// A running data plane. Dropping it ends every proxy and its connections.
+pub struct Engine {
+    workers: Arc<Workers>,
+    runtime: Handle,
+    _stop: tokio::sync::oneshot::Sender<()>,
+    proxies: Mutex<Vec<Arc<Proxy>>>,
+}
+
+impl Engine {
+    /// Starts the threads; no proxy yet. Raises this process's limit of open files as far as it goes.
+    ///
+    /// # Errors
+    /// If no thread or runtime can be made.
+    pub fn start() -> io::Result<Self> {
+        let _ = raise_open_files();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        std::thread::Builder::new().name("proxy-control".into()).spawn(move || {
+            let _ = runtime.block_on(stopped);
+        })?;
+        Ok(Self { workers: Arc::new(Workers::start(cores)?), runtime: handle, _stop: stop, proxies: Mutex::default() })
+    }
+
+    /// Opens a proxy: it listens when this returns.
+    ///
+    /// # Errors
+    /// If its address cannot be listened on.
+    pub fn open(&self, config: ProxyConfig) -> io::Result<Arc<Proxy>> {
+        let listener = listener::listen(config.listen)?;
+        let proxy = Arc::new(Proxy {
+            listen: listener.local_addr()?,
+            upstream: Arc::new(config.upstream),
+            speaks: config.speaks,
+            armory: Arc::new(Armory::new()),
+        });
+        let (accepting, workers) = (Arc::clone(&proxy), Arc::clone(&self.workers));
+        self.runtime.spawn(async move {
+            tokio::select! {
+                () = accepting.armory.closed() => {}
+                _ = listener::accept(listener, Arc::clone(&accepting), workers) => {}
+            }
+        });
+        self.proxies.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&proxy));
+        Ok(proxy)
+    }
+
+    /// Closes a proxy and ends its connections.
+    pub fn close(&self, proxy: &Arc<Proxy>) {
+        proxy.armory.close();
+        self.proxies.lock().unwrap_or_else(PoisonError::into_inner).retain(|p| !Arc::ptr_eq(p, proxy));
+    }
+
+    /// Every open proxy.
+    #[must_use]
+    pub fn proxies(&self) -> Vec<Arc<Proxy>> {
+        self.proxies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        for proxy in self.proxies() {
+            self.close(&proxy);
+        }
+    }
+}

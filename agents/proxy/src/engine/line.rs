@@ -1,0 +1,404 @@
+//! One direction of a connection on its way out: a true delay line under whatever toxics are in force.
+//!
+//! With none, bytes go straight from the worker's buffer into the socket, and only what the socket does not take is kept. With some,
+//! each piece is stamped when it arrives and goes on when its time has come, in order. So a long transfer is delayed once, not once a
+//! piece, as long as the line may hold bandwidth × delay: up to 16 MiB in one direction, 1 GiB in the whole process; then the sender
+//! feels backpressure.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use chaos_core::clock::Mono;
+use tokio::io::AsyncWrite;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::clock::{Alarm, Clock};
+use super::live::Live;
+use crate::engine::Chance;
+use crate::toxic::{ArmedToxic, Ending, Pass, Stream, Way};
+
+/// What a direction holds at most where no toxic holds a line: as much as one read brings.
+const HELD_BYTES: usize = 64 << 10;
+/// What a direction holds at most where one does.
+const LINE_BYTES: usize = 16 << 20;
+/// What all lines of this process hold at most, before each is cut down to [`HELD_BYTES`].
+const ALL_BYTES: usize = 1 << 30;
+/// What a piece costs beside its bytes.
+const PIECE_BYTES: usize = 64;
+/// How many pieces are written by one call.
+const TOGETHER: usize = 32;
+
+static ALL_HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// One direction of a connection on its way out.
+pub struct Line(Mutex<State>);
+
+/// What may follow the last byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The end of this direction; the other goes on.
+    Eof,
+    /// The end of the whole connection.
+    Whole(Ending),
+}
+
+/// How a line ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Everything went, and the end was passed on.
+    Passed,
+    /// The whole connection is to end so.
+    Whole(Ending),
+}
+
+struct State {
+    to: Option<OwnedWriteHalf>,
+    way: Way,
+    live: Live,
+    streams: Vec<Running>,
+    alarm: Alarm,
+    pieces: VecDeque<Piece>,
+    held: usize,
+    last_due: Mono,
+    finish: Option<(Finish, Mono, Mono)>,
+    ended: Option<Ended>,
+    driver: Option<Waker>,
+    waiting: Vec<Waker>,
+}
+
+/// A toxic at work on this line.
+struct Running {
+    toxic: Arc<ArmedToxic>,
+    stream: Box<dyn Stream>,
+}
+
+/// Bytes that wait.
+struct Piece {
+    bytes: Vec<u8>,
+    from: usize,
+    arrived: Mono,
+    due: Mono,
+}
+
+impl Piece {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.from..]
+    }
+}
+
+impl Line {
+    pub(crate) fn new(to: OwnedWriteHalf, way: Way, live: Live, clock: &Clock) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State {
+            to: Some(to),
+            way,
+            live,
+            streams: Vec::new(),
+            alarm: clock.alarm(),
+            pieces: VecDeque::new(),
+            held: 0,
+            last_due: Mono(0),
+            finish: None,
+            ended: None,
+            driver: None,
+            waiting: Vec::new(),
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends bytes, once there is room for them. They have left this task then, though maybe not this machine.
+    ///
+    /// # Errors
+    /// If this direction has ended: [`io::ErrorKind::BrokenPipe`].
+    pub async fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        poll_fn(|cx| self.poll_room(cx)).await?;
+        poll_fn(|cx| {
+            self.offer(cx, bytes);
+            Poll::Ready(())
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Nothing follows: the end goes out behind whatever still waits.
+    pub fn finish(&self, finish: Finish) {
+        let mut state = self.state();
+        if state.finish.is_none() && state.ended.is_none() {
+            state.refresh();
+            let (arrived, mut due) = (Mono::now(), Mono::now());
+            for running in &mut state.streams {
+                due = running.stream.end_due(due);
+            }
+            state.finish = Some((finish, arrived, due));
+        }
+        if let Some(driver) = &state.driver {
+            driver.wake_by_ref();
+        }
+    }
+
+    /// Is there room for more? If not, wakes the caller when there is.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.state();
+        if state.ended.is_some() || state.finish.is_some() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if state.held == 0 || state.held < state.capacity() {
+            return Poll::Ready(Ok(()));
+        }
+        if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Takes bytes: as many as may go at once go, the rest waits here.
+    pub(crate) fn offer(&self, cx: &mut Context<'_>, bytes: &[u8]) {
+        self.state().offer(cx, bytes);
+    }
+
+    /// Moves what may move. Ready when this direction has ended. Called by the one task that drives the connection.
+    pub(crate) fn poll_drive(&self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let mut state = self.state();
+        if !state.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker())) {
+            state.driver = Some(cx.waker().clone());
+        }
+        state.drive(cx)
+    }
+
+    /// Ends this direction now; what still waits is lost.
+    pub(crate) fn close(&self) {
+        self.state().to = None;
+    }
+
+    /// Lets go of the socket without a farewell, so that whoever closes it last decides how.
+    pub(crate) fn abandon(&self) {
+        if let Some(to) = self.state().to.take() {
+            to.forget();
+        }
+    }
+}
+
+impl State {
+    fn offer(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) {
+        if self.ended.is_some() || bytes.is_empty() {
+            return;
+        }
+        self.refresh();
+        // The kernel wakes one writer a socket: only the driver may wait for it.
+        let by_driver = self.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker()));
+        if by_driver && self.streams.is_empty() && self.pieces.is_empty() {
+            match self.write(cx, bytes) {
+                Poll::Ready(written) => bytes = &bytes[written..],
+                Poll::Pending => {}
+            }
+            if bytes.is_empty() || self.ended.is_some() {
+                return;
+            }
+        }
+        self.keep(bytes);
+        if by_driver {
+            let _ = self.drive(cx);
+        } else if let Some(driver) = &self.driver {
+            driver.wake_by_ref();
+        }
+    }
+
+    /// Stamps bytes and puts them in line.
+    fn keep(&mut self, bytes: &[u8]) {
+        let arrived = Mono::now();
+        let due = self.due(arrived);
+        self.held += bytes.len() + PIECE_BYTES;
+        ALL_HELD.fetch_add(bytes.len() + PIECE_BYTES, Ordering::Relaxed);
+        self.pieces.push_back(Piece { bytes: bytes.to_vec(), from: 0, arrived, due });
+    }
+
+    /// When bytes that arrived then may go on, never before those in front of them.
+    fn due(&mut self, arrived: Mono) -> Mono {
+        let mut due = arrived;
+        for running in &mut self.streams {
+            running.toxic.met();
+            due = running.stream.due(due);
+        }
+        self.last_due = self.last_due.max(due);
+        self.last_due
+    }
+
+    fn capacity(&self) -> usize {
+        let holds = self.streams.iter().any(|running| running.stream.holds_a_line());
+        if holds && ALL_HELD.load(Ordering::Relaxed) < ALL_BYTES { LINE_BYTES } else { HELD_BYTES }
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            if let Some(ended) = self.ended {
+                return Poll::Ready(ended);
+            }
+            while self.live.poll_changed(cx).is_ready() {
+                self.refresh();
+            }
+            if self.pieces.is_empty() {
+                ready!(self.end(cx));
+                continue;
+            }
+            let now = Mono::now();
+            let due = self.due_bytes(now);
+            if due == 0 {
+                let first = self.pieces[0].due;
+                ready!(self.alarm.poll(cx, first));
+                continue;
+            }
+            match self.pass(now, due) {
+                Pass::Now(len) => {
+                    let sent = ready!(self.write_pieces(cx, len));
+                    self.went(now, sent);
+                }
+                Pass::Later(time) => ready!(self.alarm.poll(cx, time)),
+                Pass::End(ending) => self.ended = Some(Ended::Whole(ending)),
+            }
+        }
+    }
+
+    /// Everything went: passes the end on, when its time has come.
+    fn end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((finish, _, due)) = self.finish else { return Poll::Pending };
+        if Mono::now() < due {
+            ready!(self.alarm.poll(cx, due));
+        }
+        self.ended = Some(match finish {
+            Finish::Eof => {
+                if let Some(to) = &mut self.to {
+                    // Closing may fail only because the other side is gone, which its reader says.
+                    let _ = Pin::new(to).poll_shutdown(cx);
+                }
+                Ended::Passed
+            }
+            Finish::Whole(ending) => Ended::Whole(ending),
+        });
+        Poll::Ready(())
+    }
+
+    /// How many bytes at the front are due, within what one call writes.
+    fn due_bytes(&self, now: Mono) -> usize {
+        let held = !self.streams.is_empty();
+        self.pieces.iter().take(TOGETHER).take_while(|piece| !held || piece.due <= now).map(|piece| piece.rest().len()).sum()
+    }
+
+    fn pass(&mut self, now: Mono, len: usize) -> Pass {
+        let mut may = len;
+        for running in &mut self.streams {
+            match running.stream.pass(now, may) {
+                Pass::Now(len) => may = len.clamp(1, may),
+                other => return other,
+            }
+        }
+        Pass::Now(may)
+    }
+
+    /// Writes up to so many bytes of the pieces in front.
+    fn write_pieces(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<usize> {
+        let Some(to) = &mut self.to else { return Poll::Pending };
+        let (mut slices, mut left) = ([IoSlice::new(&[]); TOGETHER], len);
+        let mut count = 0;
+        for piece in self.pieces.iter().take(TOGETHER) {
+            let bytes = &piece.rest()[..piece.rest().len().min(left)];
+            if bytes.is_empty() {
+                break;
+            }
+            slices[count] = IoSlice::new(bytes);
+            (count, left) = (count + 1, left - bytes.len());
+        }
+        let written = ready!(Pin::new(to).poll_write_vectored(cx, &slices[..count]));
+        Poll::Ready(self.written(written))
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<usize> {
+        let Some(to) = &mut self.to else { return Poll::Pending };
+        let written = ready!(Pin::new(to).poll_write(cx, bytes));
+        Poll::Ready(self.written(written))
+    }
+
+    /// Whoever cannot be written to any more is gone, and so is the connection.
+    fn written(&mut self, written: io::Result<usize>) -> usize {
+        written.unwrap_or_else(|_| {
+            self.ended = Some(Ended::Whole(Ending::Reset));
+            0
+        })
+    }
+
+    /// So many bytes went.
+    fn went(&mut self, now: Mono, sent: usize) {
+        for running in &mut self.streams {
+            running.stream.sent(now, sent);
+        }
+        let mut left = sent;
+        while let Some(first) = self.pieces.front_mut() {
+            let rest = first.bytes.len() - first.from;
+            if left < rest {
+                first.from += left;
+                break;
+            }
+            left -= rest;
+            self.release();
+        }
+        if self.held < self.capacity() {
+            self.waiting.drain(..).for_each(Waker::wake);
+        }
+    }
+
+    /// The first piece has gone.
+    fn release(&mut self) {
+        if let Some(piece) = self.pieces.pop_front() {
+            let cost = piece.bytes.len() + PIECE_BYTES;
+            self.held -= cost;
+            ALL_HELD.fetch_sub(cost, Ordering::Relaxed);
+        }
+        if self.pieces.is_empty() && self.pieces.capacity() > TOGETHER {
+            self.pieces.shrink_to(0);
+        }
+    }
+
+    /// Takes over a change of the toxics in force: what still waits is stamped anew.
+    fn refresh(&mut self) {
+        if !self.live.is_stale() {
+            return;
+        }
+        let (way, connection) = (self.way, self.live.connection());
+        let mut before = std::mem::take(&mut self.streams);
+        for toxic in self.live.current() {
+            let known = before.iter().position(|r| r.toxic.id == toxic.id && r.toxic.generation == toxic.generation);
+            let stream = match known {
+                Some(at) => Some(before.swap_remove(at).stream),
+                None => toxic.act.transport().and_then(|act| act.stream(way, Chance::new(toxic.seed, connection * 2 + way as u64))),
+            };
+            self.streams.extend(stream.map(|stream| Running { toxic: Arc::clone(toxic), stream }));
+        }
+        self.restamp();
+    }
+
+    fn restamp(&mut self) {
+        self.last_due = Mono(0);
+        for at in 0..self.pieces.len() {
+            let arrived = self.pieces[at].arrived;
+            let due = self.due(arrived);
+            self.pieces[at].due = due;
+        }
+        if let Some((finish, arrived, _)) = self.finish {
+            let due = self.streams.iter_mut().fold(arrived, |due, running| running.stream.end_due(due));
+            self.finish = Some((finish, arrived, due));
+        }
+        self.waiting.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        ALL_HELD.fetch_sub(self.held, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,87 @@
+//! The listening socket: really closed while a toxic refuses connections, without anybody else being able to take its port.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustix::net::sockopt::{set_socket_linger, set_socket_reuseaddr};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::clock::Clock;
+use super::connection::Accepted;
+use super::limits::is_exhausted;
+use super::live::Live;
+use super::proxy::Proxy;
+use super::worker::Workers;
+
+/// Connections that may wait to be accepted: thousands arrive at once.
+const BACKLOG: i32 = 4096;
+/// How long nothing is accepted once this process has run out of descriptors.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Binds and listens.
+pub(crate) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(at)?;
+    listener.set_nonblocking(true)?;
+    // From here on nobody may bind beside us, not even while we do not listen.
+    set_socket_reuseaddr(&listener, false)?;
+    rustix::net::listen(&listener, BACKLOG)?;
+    Ok(listener)
+}
+
+/// Accepts until the proxy is closed.
+pub(crate) async fn accept(listener: TcpListener, proxy: Arc<Proxy>, workers: Arc<Workers>) -> io::Result<()> {
+    let clock = Clock::start()?;
+    loop {
+        if !proxy.armory.wants_listener_closed() {
+            let accepting = registered(listener.try_clone()?)?;
+            tokio::select! {
+                biased;
+                () = proxy.armory.listener_wanted(true) => {}
+                () = accept_all(&accepting, &proxy, &workers, &clock) => {}
+            }
+        }
+        // Undone by listening again: the port stays ours. What waits to be accepted is reset.
+        rustix::net::shutdown(&listener, rustix::net::Shutdown::Read)?;
+        proxy.armory.listener_wanted(false).await;
+        while rustix::net::listen(&listener, BACKLOG).is_err() {
+            clock.sleep(PAUSE).await;
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+fn registered(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
+    // SAFETY: a `TcpListener` always names the same open descriptor, and closes it only when the `AsyncFd` that owns it, and
+    // deregisters it first, is dropped.
+    unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) }.map_err(io::Error::from)
+}
+
+async fn accept_all(listener: &AsyncFd<TcpListener>, proxy: &Proxy, workers: &Workers, clock: &Clock) {
+    loop {
+        let Ok(mut ready) = listener.readable().await else { return };
+        match ready.try_io(|listener| listener.get_ref().accept()) {
+            Ok(Ok((client, _))) => {
+                if client.set_nonblocking(true).is_ok() {
+                    take(client, proxy, workers);
+                }
+            }
+            Ok(Err(error)) if is_exhausted(&error) => clock.sleep(PAUSE).await,
+            // The client has gone already, or the kernel asks to try again.
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+}
+
+fn take(client: std::net::TcpStream, proxy: &Proxy, workers: &Workers) {
+    let number = proxy.armory.connections.fetch_add(1, Ordering::Relaxed);
+    if proxy.armory.is_closed() {
+        let _ = set_socket_linger(&client, Some(Duration::ZERO));
+        return;
+    }
+    let live = Live::new(Arc::clone(&proxy.armory), number);
+    workers.give(Accepted { client, upstream: Arc::clone(&proxy.upstream), speaks: proxy.speaks, live });
+}

@@ -1,0 +1,127 @@
+//! One proxy: where it listens, what it stands before, and what is in force on it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chaos_core::SpecError;
+use chaos_core::clock::Mono;
+use serde_json::Value;
+
+use super::live::Armory;
+use super::upstream::Upstream;
+use crate::catalogue;
+use crate::engine::chance::seed_of;
+use crate::toxic::{ArmedToxic, Speaks};
+
+/// How many toxics a proxy takes at most.
+const MOST_TOXICS: usize = 256;
+/// How long an id may be.
+const LONGEST_ID: usize = 256;
+
+/// One proxy of an engine.
+pub struct Proxy {
+    pub(crate) listen: SocketAddr,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) speaks: Speaks,
+    pub(crate) armory: Arc<Armory>,
+}
+
+impl Proxy {
+    /// Where it listens. The port is the one that the kernel gave, if none was asked for.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// What it stands before.
+    #[must_use]
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// What it speaks.
+    #[must_use]
+    pub fn speaks(&self) -> Speaks {
+        self.speaks
+    }
+
+    /// How many connections it has accepted.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.armory.connections.load(Ordering::Relaxed)
+    }
+
+    /// What is in force, in the order in which it was armed.
+    #[must_use]
+    pub fn toxics(&self) -> Vec<Arc<ArmedToxic>> {
+        self.armory.toxics()
+    }
+
+    /// Puts a toxic in force, on open connections too.
+    ///
+    /// # Errors
+    /// If the kind or its fields are not valid, this proxy does not speak what it needs, the id is taken, or there are too many.
+    pub fn arm(&self, id: &str, kind: &str, with: &Value) -> Result<(), SpecError> {
+        if id.is_empty() || id.len() > LONGEST_ID {
+            return Err(SpecError::new("", format!("an id has 1 to {LONGEST_ID} bytes")));
+        }
+        let toxic = self.made(id, kind, with)?;
+        self.armory.change(|toxics| {
+            if toxics.iter().any(|t| t.id == id) {
+                return Err(SpecError::new("", format!("a toxic `{id}` is in force already")));
+            }
+            if toxics.len() >= MOST_TOXICS {
+                return Err(SpecError::new("", format!("{MOST_TOXICS} toxics are in force already")));
+            }
+            toxics.push(Arc::new(toxic));
+            Ok(())
+        })
+    }
+
+    /// Gives a toxic in force other fields.
+    ///
+    /// # Errors
+    /// If the fields are not valid, or none of that id is in force.
+    pub fn adjust(&self, id: &str, with: &Value) -> Result<(), SpecError> {
+        let missing = || SpecError::new("", format!("no toxic `{id}` is in force"));
+        let kind = self.armory.toxics().iter().find(|t| t.id == id).map(|t| t.kind).ok_or_else(missing)?;
+        let toxic = self.made(id, kind, with)?;
+        self.armory.change(|toxics| {
+            let before = toxics.iter_mut().find(|t| t.id == id).ok_or_else(missing)?;
+            *before = Arc::new(ArmedToxic {
+                generation: before.generation + 1,
+                since: before.since,
+                first_new: before.first_new,
+                hits: Arc::clone(&before.hits),
+                ..toxic
+            });
+            Ok(())
+        })
+    }
+
+    /// Takes a toxic back, from open connections too. False: none of that id was in force.
+    pub fn disarm(&self, id: &str) -> bool {
+        self.armory.change(|toxics| {
+            let before = toxics.len();
+            toxics.retain(|t| t.id != id);
+            toxics.len() != before
+        })
+    }
+
+    fn made(&self, id: &str, kind: &str, with: &Value) -> Result<ArmedToxic, SpecError> {
+        let made = catalogue::make(kind, with, self.speaks)?;
+        Ok(ArmedToxic {
+            id: id.to_owned(),
+            kind: made.kind,
+            with: with.clone(),
+            seed: seed_of(id),
+            generation: 0,
+            since: Mono::now(),
+            first_new: self.connections(),
+            connections: made.connections,
+            act: made.act,
+            hits: Arc::new(AtomicU64::new(0)),
+        })
+    }
+}

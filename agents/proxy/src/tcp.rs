@@ -1,0 +1,3 @@
+//! Toxics on bytes and connections, whatever the proxy speaks; one file each.
+
+pub(crate) mod latency;
