@@ -3,11 +3,14 @@
 #![allow(dead_code, unused_imports, reason = "the faults that stand on it follow")]
 
 pub(crate) mod connections;
+pub(crate) mod flow;
 pub(crate) mod link;
 pub(crate) mod namespace;
 pub(crate) mod netlink;
 pub(crate) mod nftables;
 pub mod redirect;
+pub(crate) mod reach;
+pub(crate) mod traffic;
 
 #[cfg(test)]
 mod testing;

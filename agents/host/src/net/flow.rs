@@ -1,0 +1,394 @@
+//! Traffic as it is matched once everything is resolved: addresses, ports, protocols, seen from the side of the target.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A version of the internet protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Family {
+    /// Version 4.
+    Ipv4,
+    /// Version 6.
+    Ipv6,
+}
+
+impl Family {
+    /// Of an address.
+    pub(crate) fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::Ipv4 } else { Self::Ipv6 }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Ipv4 { "IPv4" } else { "IPv6" })
+    }
+}
+
+/// What is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP, or ICMPv6.
+    Icmp,
+}
+
+impl Protocol {
+    /// Its number in the header of a packet.
+    pub(crate) fn number(self, family: Family) -> u8 {
+        match (self, family) {
+            (Self::Tcp, _) => 6,
+            (Self::Udp, _) => 17,
+            (Self::Icmp, Family::Ipv4) => 1,
+            (Self::Icmp, Family::Ipv6) => 58,
+        }
+    }
+
+    /// Does it know ports?
+    pub(crate) fn has_ports(self) -> bool {
+        self != Self::Icmp
+    }
+}
+
+/// All addresses that begin with the same bits: `10.0.0.0/8`, `fd00::7`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// The first so many bits of an address; all of them, where it has not so many.
+    pub(crate) fn new(address: IpAddr, bits: u8) -> Self {
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.min(width);
+        let cut = |number: u128| if bits == 0 { 0 } else { number >> (width - bits) << (width - bits) };
+        let address = match address {
+            IpAddr::V4(a) => IpAddr::from(u32::try_from(cut(u128::from(u32::from(a)))).unwrap_or(0).to_be_bytes()),
+            IpAddr::V6(a) => IpAddr::from(cut(u128::from(a)).to_be_bytes()),
+        };
+        Self { address, bits }
+    }
+
+    /// Its first address.
+    pub(crate) fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// How many bits are the same.
+    pub(crate) fn bits(self) -> u8 {
+        self.bits
+    }
+
+    /// Its version.
+    pub(crate) fn family(self) -> Family {
+        Family::of(self.address)
+    }
+
+    /// Is it one address alone?
+    pub(crate) fn is_one_address(self) -> bool {
+        self.bits == if self.address.is_ipv4() { 32 } else { 128 }
+    }
+
+    /// Is this address in it?
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
+        Family::of(address) == self.family() && Self::new(address, self.bits).address == self.address
+    }
+
+    /// Have they an address in common?
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        let (wide, narrow) = if self.bits <= other.bits { (self, other) } else { (other, self) };
+        wide.contains(narrow.address)
+    }
+}
+
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Self {
+        Self::new(address, 128)
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_one_address() { write!(f, "{}", self.address) } else { write!(f, "{}/{}", self.address, self.bits) }
+    }
+}
+
+/// Why a text is no network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NotANetwork {
+    /// It is not written as an address: perhaps a name.
+    NoAddress,
+    /// It is an address with something wrong behind it.
+    Wrong(String),
+}
+
+impl FromStr for Network {
+    type Err = NotANetwork;
+
+    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+        let Some((address, bits)) = text.split_once('/') else {
+            return text.parse::<IpAddr>().map(Self::from).map_err(|_| NotANetwork::NoAddress);
+        };
+        let address: IpAddr = address.parse().map_err(|_| NotANetwork::Wrong(format!("`{address}` is not an address")))?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.parse::<u8>().ok().filter(|b| *b <= width);
+        let bits = bits.ok_or_else(|| NotANetwork::Wrong(format!("an {} network has 0 to {width} bits", Family::of(address))))?;
+        let network = Self::new(address, bits);
+        if network.address == address {
+            Ok(network)
+        } else {
+            Err(NotANetwork::Wrong(format!("{address} is an address within {network}: which is meant?")))
+        }
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(|_| serde::de::Error::custom(format!("`{text}` is not a network")))
+    }
+}
+
+/// Ports from one to another, both among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct PortRange {
+    /// The first.
+    pub(crate) from: u16,
+    /// The last.
+    pub(crate) to: u16,
+}
+
+impl PortRange {
+    /// Is this port among them?
+    pub(crate) fn contains(self, port: u16) -> bool {
+        (self.from..=self.to).contains(&port)
+    }
+
+    /// Ports as few ranges, in rising order.
+    pub(crate) fn of(ports: impl IntoIterator<Item = u16>) -> Vec<Self> {
+        let ports: std::collections::BTreeSet<u16> = ports.into_iter().collect();
+        let mut ranges: Vec<Self> = Vec::new();
+        for port in ports {
+            match ranges.last_mut() {
+                Some(last) if last.to.checked_add(1) == Some(port) => last.to = port,
+                _ => ranges.push(Self::from(port)),
+            }
+        }
+        ranges
+    }
+}
+
+impl From<u16> for PortRange {
+    fn from(port: u16) -> Self {
+        Self { from: port, to: port }
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.from == self.to { write!(f, "{}", self.from) } else { write!(f, "{}-{}", self.from, self.to) }
+    }
+}
+
+/// Which way a packet goes, as the target sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Way {
+    /// From the target to a peer.
+    Out,
+    /// From a peer to the target.
+    In,
+}
+
+/// Packets between the target and its peers, in either direction. A field that says nothing matches everything; what it lists are
+/// alternatives. Ports match nothing but TCP and UDP, and of a packet in fragments only the first, which alone bears them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Flow {
+    /// Of this version alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) family: Option<Family>,
+    /// Carrying this alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) protocol: Option<Protocol>,
+    /// The peer's address is in one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) peers: Vec<Network>,
+    /// The peer's port is one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) peer_ports: Vec<PortRange>,
+    /// The target's own port is one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) own_ports: Vec<PortRange>,
+}
+
+impl Flow {
+    /// Does it look at ports?
+    pub(crate) fn has_ports(&self) -> bool {
+        !self.peer_ports.is_empty() || !self.own_ports.is_empty()
+    }
+
+    /// The versions that it can match.
+    pub(crate) fn families(&self) -> Vec<Family> {
+        let named = |family| self.peers.is_empty() || self.peers.iter().any(|p| p.family() == family);
+        let wanted = |family| self.family.is_none_or(|only| only == family);
+        [Family::Ipv4, Family::Ipv6].into_iter().filter(|f| named(*f) && wanted(*f)).collect()
+    }
+
+    /// What it can carry, by number; none: anything.
+    fn carries(&self, family: Family) -> Option<Vec<u8>> {
+        match self.protocol {
+            Some(protocol) => Some(vec![protocol.number(family)]),
+            None if self.has_ports() => Some(vec![Protocol::Tcp.number(family), Protocol::Udp.number(family)]),
+            None => None,
+        }
+    }
+
+    /// May a packet belong to both, when they go these ways?
+    ///
+    /// Two that constrain opposite ends of a connection alone are held to be apart: no connection has a service at both of its ends.
+    pub(crate) fn overlaps(&self, way: Way, other: &Self, others_way: Way) -> bool {
+        let families = self.families();
+        let common = |family: &Family| {
+            let carried = match (self.carries(*family), other.carries(*family)) {
+                (Some(a), Some(b)) => a.iter().any(|p| b.contains(p)),
+                _ => true,
+            };
+            carried && other.families().contains(family)
+        };
+        if !families.iter().any(common) {
+            return false;
+        }
+        if way == others_way {
+            return any_network(&self.peers, &other.peers)
+                && any_port(&self.peer_ports, &other.peer_ports)
+                && any_port(&self.own_ports, &other.own_ports);
+        }
+        let apart = (self.own_ports.is_empty() != self.peer_ports.is_empty())
+            && (self.own_ports.is_empty() == other.own_ports.is_empty())
+            && (self.peer_ports.is_empty() == other.peer_ports.is_empty());
+        !apart && any_port(&self.peer_ports, &other.own_ports) && any_port(&self.own_ports, &other.peer_ports)
+    }
+}
+
+fn any_network(a: &[Network], b: &[Network]) -> bool {
+    a.is_empty() || b.is_empty() || a.iter().any(|a| b.iter().any(|b| a.overlaps(*b)))
+}
+
+fn any_port(a: &[PortRange], b: &[PortRange]) -> bool {
+    a.is_empty() || b.is_empty() || a.iter().any(|a| b.iter().any(|b| a.from <= b.to && b.from <= a.to))
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
+        let mut words = Vec::new();
+        match self.protocol {
+            Some(Protocol::Tcp) => words.push("TCP".to_owned()),
+            Some(Protocol::Udp) => words.push("UDP".to_owned()),
+            Some(Protocol::Icmp) => words.push("ICMP".to_owned()),
+            None => {}
+        }
+        words.extend(self.family.map(|family| format!("over {family}")));
+        if !self.own_ports.is_empty() {
+            words.push(format!("of its own port {}", list(&mut self.own_ports.iter().map(ToString::to_string))));
+        }
+        if !self.peers.is_empty() {
+            words.push(format!("with {}", list(&mut self.peers.iter().map(ToString::to_string))));
+        }
+        if !self.peer_ports.is_empty() {
+            words.push(format!("on the peer's port {}", list(&mut self.peer_ports.iter().map(ToString::to_string))));
+        }
+        f.write_str(&if words.is_empty() { "everything".to_owned() } else { words.join(" ") })
+    }
+}
+
+/// One of some flows, and none of others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Match {
+    /// Any of these.
+    pub(crate) flows: Vec<Flow>,
+    /// Never one of these: the control path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) except: Vec<Flow>,
+}
+
+impl Match {
+    /// May a packet belong to both?
+    pub(crate) fn overlaps(&self, way: Way, other: &Self, others_way: Way) -> bool {
+        self.flows.iter().any(|a| other.flows.iter().any(|b| a.overlaps(way, b, others_way)))
+    }
+}
+
+impl fmt::Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.flows.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> Network {
+        text.parse().unwrap_or_else(|e| panic!("{text}: {e:?}"))
+    }
+
+    #[test]
+    fn networks_are_read_and_written() {
+        for text in ["10.0.0.0/8", "0.0.0.0/0", "10.1.2.3", "fd00::/8", "::/0", "fd00::7"] {
+            assert_eq!(network(text).to_string(), text);
+        }
+        assert_eq!("store".parse::<Network>(), Err(NotANetwork::NoAddress));
+        for wrong in ["10.0.0.1/8", "10.0.0.0/33", "fd00::1/64", "store/24", "10.0.0.0/", "::/129"] {
+            assert!(matches!(wrong.parse::<Network>(), Err(NotANetwork::Wrong(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn networks_contain_and_overlap() {
+        let here = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert!(network("10.0.0.0/8").contains(here("10.255.0.1")) && !network("10.0.0.0/8").contains(here("11.0.0.1")));
+        assert!(network("::/0").contains(here("fd00::7")) && !network("::/0").contains(here("10.0.0.1")));
+        assert!(network("10.0.0.0/8").overlaps(network("10.1.0.0/16")) && network("10.1.0.0/16").overlaps(network("10.0.0.0/8")));
+        assert!(!network("10.0.0.0/9").overlaps(network("10.128.0.0/9")));
+    }
+
+    #[test]
+    fn ports_become_few_ranges() {
+        let shown: Vec<String> = PortRange::of([8002, 80, 8001, 8003, 65535]).iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["80", "8001-8003", "65535"]);
+    }
+
+    #[test]
+    fn flows_overlap_where_one_packet_may_be_in_both() {
+        let to = |peer: &str, port: u16| Flow { peers: vec![network(peer)], peer_ports: vec![port.into()], ..Flow::default() };
+        let own = |port: u16| Flow { own_ports: vec![port.into()], ..Flow::default() };
+        let icmp = Flow { protocol: Some(Protocol::Icmp), ..Flow::default() };
+        let out = |a: &Flow, b: &Flow| a.overlaps(Way::Out, b, Way::Out);
+        assert!(out(&to("10.0.0.0/8", 6379), &to("10.1.0.0/16", 6379)));
+        assert!(!out(&to("10.0.0.0/8", 6379), &to("10.0.0.0/8", 6380)));
+        assert!(!out(&to("10.0.0.0/8", 6379), &to("11.0.0.0/8", 6379)));
+        assert!(!out(&to("10.0.0.0/8", 6379), &to("fd00::/8", 6379)));
+        assert!(!out(&to("10.0.0.0/8", 6379), &icmp), "ports are of TCP and UDP alone");
+        assert!(out(&own(8001), &to("10.0.0.0/8", 6379)), "the same end may have both");
+        assert!(!own(8001).overlaps(Way::Out, &own(8001), Way::In), "from the service, to the service");
+        assert!(own(8001).overlaps(Way::Out, &to("10.0.0.0/8", 8001), Way::In), "sent from 8001, as seen by both");
+        assert!(Flow::default().overlaps(Way::Out, &own(1), Way::In));
+    }
+}

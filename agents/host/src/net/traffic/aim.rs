@@ -1,0 +1,206 @@
+//! From the fields of a spec to packets: whose, between whom, through which interfaces, and who else feels it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use chaos_core::FaultError;
+use chaos_core::fault::{Bystanders, Reach};
+use chaos_core::target::{ProcessId, Target};
+use procfs::process::Process;
+
+use super::{Direction, Traffic, control, names};
+use crate::net::flow::{Flow, Match, Network, PortRange, Protocol};
+use crate::net::link::{self, Link};
+use crate::net::namespace::Namespace;
+use crate::net::netlink::{self, NetlinkError, Socket};
+use crate::net::reach;
+use crate::process::{Kin, Snapshot, name_of};
+use crate::world::HostView;
+
+/// An interface that carries the traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Interface {
+    /// Its number in the namespace.
+    pub(crate) index: u32,
+    /// Its name.
+    pub(crate) name: String,
+    /// What is sent on it arrives on it: both directions pass when they are sent.
+    pub(crate) loopback: bool,
+    /// Its longest packet, in bytes.
+    pub(crate) mtu: u32,
+}
+
+impl From<Link> for Interface {
+    fn from(link: Link) -> Self {
+        Self { index: link.index, name: link.name, loopback: link.loopback, mtu: link.mtu }
+    }
+}
+
+/// What a network fault is aimed at.
+#[derive(Debug, Clone)]
+pub(crate) struct Aim {
+    /// Where.
+    pub(crate) namespace: Namespace,
+    /// Which ways.
+    pub(crate) direction: Direction,
+    /// Which packets.
+    pub(crate) packets: Match,
+    /// Through which interfaces.
+    pub(crate) interfaces: Vec<Interface>,
+    /// Who feels it.
+    pub(crate) reach: Reach,
+    /// Who else feels it, by name.
+    pub(crate) bystanders: Bystanders,
+    /// What the plan says of it.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Traffic {
+    /// Resolves it all against the world as it is now.
+    ///
+    /// # Errors
+    /// If the target or its namespace is gone or may not be entered, a name is not known, there is no such interface or no way to the
+    /// peers, or it is the control path that is aimed at.
+    pub(crate) fn aim(&self, target: &Target, otherwise: Direction, view: &HostView) -> Result<Aim, FaultError> {
+        let snapshot = Snapshot::take().map_err(|e| FaultError::new(format!("list the processes: {e}")))?;
+        let kin = Kin::of(target, &snapshot, view)?;
+        let namespace = Namespace::of(kin.root)?;
+        let mut notes = Vec::new();
+        let flows = self.flows(target, &namespace, &mut notes)?;
+        let except = exempted(&namespace, &flows, &mut notes)?;
+        let peers: BTreeSet<Network> = flows.iter().flat_map(|f| f.peers.iter().copied()).collect();
+        let interfaces = namespace.run(|| self.interfaces(&peers))??;
+        let through = interfaces.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", ");
+        let packets = Match { flows, except };
+        notes.insert(0, format!("{packets}, through {through}"));
+        let strangers = strangers(&snapshot, &kin.members, &namespace);
+        let own_alone = self.is_of_own_ports() || strangers.is_empty();
+        let (reach, bystanders) =
+            if own_alone { (Reach::Target, Bystanders::default()) } else { (Reach::NetworkNamespace, named(&strangers)) };
+        Ok(Aim { namespace, direction: self.direction.unwrap_or(otherwise), packets, interfaces, reach, bystanders, notes })
+    }
+
+    fn flows(&self, target: &Target, namespace: &Namespace, notes: &mut Vec<String>) -> Result<Vec<Flow>, FaultError> {
+        let base = Flow { family: self.family, protocol: self.protocol, ..Flow::default() };
+        if self.is_of_own_ports() {
+            let listening = &target.facets.listening;
+            if listening.is_empty() {
+                return Err(FaultError::new(format!(
+                    "{} listens on no TCP port, so none of its traffic can be told by that",
+                    target.label
+                ))
+                .hint("say who the other end is: `hosts`, `ports` or `peer`"));
+            }
+            let own_ports = PortRange::of(listening.iter().copied());
+            return Ok(vec![Flow { protocol: Some(Protocol::Tcp), own_ports, ..base }]);
+        }
+        let peer_ports = self.ports.as_ref().map(|p| PortRange::of(p.iter())).unwrap_or_default();
+        if let Some(peer) = &self.peer {
+            return peer.members().iter().map(|member| of_member(member, namespace, &base, &peer_ports)).collect();
+        }
+        let hosts = names::look_up(&self.hosts, self.family)?;
+        notes.extend(hosts.notes);
+        Ok(vec![Flow { peers: hosts.networks, peer_ports, ..base }])
+    }
+
+    /// In the namespace: those that carry the traffic.
+    fn interfaces(&self, peers: &BTreeSet<Network>) -> Result<Vec<Interface>, FaultError> {
+        let failed = |e: NetlinkError| FaultError::new(format!("look at the interfaces: {e}"));
+        let mut socket = Socket::open(netlink::Protocol::Route).map_err(failed)?;
+        let links = link::all(&mut socket).map_err(failed)?;
+        if let Some(name) = &self.interface {
+            return one_named(name, links).map(|i| vec![i]);
+        }
+        let wanted: BTreeSet<u32> = if peers.is_empty() {
+            reach::addresses(&mut socket).map_err(failed)?.into_iter().map(|(index, _)| index).collect()
+        } else {
+            let mut all = BTreeSet::new();
+            for peer in peers {
+                all.extend(reach::towards(&mut socket, *peer).map_err(failed)?);
+            }
+            all
+        };
+        let found: Vec<Interface> = links.into_iter().filter(|l| l.up && wanted.contains(&l.index)).map(Interface::from).collect();
+        if found.is_empty() {
+            let shown = peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let says =
+                if shown.is_empty() { "no interface is up that has an address".into() } else { format!("there is no route to {shown}") };
+            return Err(FaultError::new(says).hint("`ip route get ADDRESS` in that network namespace shows what the kernel thinks"));
+        }
+        Ok(found)
+    }
+}
+
+fn one_named(name: &str, links: Vec<Link>) -> Result<Interface, FaultError> {
+    let names: Vec<String> = links.iter().map(|l| l.name.clone()).collect();
+    let link = links.into_iter().find(|l| l.name == name);
+    let link = link.ok_or_else(|| {
+        FaultError::new(format!("there is no interface `{name}` in the target's network namespace"))
+            .hint(format!("there are {}", names.join(", ")))
+    })?;
+    if link.up { Ok(link.into()) } else { Err(FaultError::new(format!("the interface {name} is down: nothing passes it"))) }
+}
+
+/// What is left alone, of that which would be met; refused where nothing else is meant.
+fn exempted(namespace: &Namespace, flows: &[Flow], notes: &mut Vec<String>) -> Result<Vec<Flow>, FaultError> {
+    if !namespace.is_own() {
+        return Ok(Vec::new());
+    }
+    let path = control::path();
+    for flow in flows {
+        if let Some(aimed) = path.iter().find(|exempt| exempt.covers(flow)) {
+            return Err(FaultError::new(format!("this aims at {}, by which this machine is controlled", aimed.what))
+                .hint("whoever cuts it off cannot take it back: aim at something else"));
+        }
+    }
+    let met = |exempt: &control::Exempt| flows.iter().any(|f| f.overlaps(super::Way::Out, &exempt.flow, super::Way::Out));
+    let (what, flows): (Vec<String>, Vec<Flow>) = path.into_iter().filter(met).map(|e| (e.what, e.flow)).unzip();
+    if !what.is_empty() {
+        notes.push(format!("left alone, because this machine is controlled by it: {}", what.join(", ")));
+    }
+    Ok(flows)
+}
+
+/// The traffic with one member of the set that `peer` names.
+fn of_member(member: &Target, from: &Namespace, base: &Flow, ports: &[PortRange]) -> Result<Flow, FaultError> {
+    let unknown = |why: &str| {
+        FaultError::new(format!("the addresses of {} are not known: {why}", member.label)).hint("say `hosts` and `ports` instead of `peer`")
+    };
+    let peer_ports = if ports.is_empty() { PortRange::of(member.facets.listening.iter().copied()) } else { ports.to_vec() };
+    if let Some(proxy) = &member.facets.proxy {
+        let listen: std::net::SocketAddr = proxy.listen.parse().map_err(|_| unknown("its proxy listens on no plain address"))?;
+        return Ok(Flow { peers: vec![Network::from(listen.ip())], peer_ports: vec![listen.port().into()], ..base.clone() });
+    }
+    let process = member.facets.process.ok_or_else(|| unknown("it is not a process"))?;
+    let namespace = Namespace::of(process)?;
+    let is_same = namespace.inode == from.inode;
+    if is_same && peer_ports.is_empty() {
+        return Err(unknown("it lives in the same network namespace and listens on no TCP port"));
+    }
+    let addresses = namespace.run(|| Socket::open(netlink::Protocol::Route).and_then(|mut s| reach::addresses(&mut s)))?;
+    let addresses = addresses.map_err(|e| unknown(&e.to_string()))?;
+    let reachable = |a: &IpAddr| is_same || !a.is_loopback();
+    let wanted = |n: &Network| base.family.is_none_or(|f| f == n.family());
+    let peers: BTreeSet<Network> = addresses.into_iter().map(|(_, a)| a).filter(reachable).map(Network::from).filter(wanted).collect();
+    if peers.is_empty() {
+        let family = base.family.map(|f| format!(" {f}")).unwrap_or_default();
+        return Err(unknown(&format!("it has no{family} address that others reach")));
+    }
+    Ok(Flow { peers: peers.into_iter().collect(), peer_ports, ..base.clone() })
+}
+
+/// Everybody else in the namespace.
+fn strangers(snapshot: &Snapshot, members: &[ProcessId], namespace: &Namespace) -> Vec<ProcessId> {
+    use std::os::unix::fs::MetadataExt;
+    let there = |id: &ProcessId| std::fs::metadata(format!("/proc/{}/ns/net", id.pid)).is_ok_and(|m| m.ino() == namespace.inode);
+    snapshot.living().filter(|e| !e.is_kernel()).map(|e| e.id).filter(|id| !members.contains(id) && there(id)).collect()
+}
+
+fn named(strangers: &[ProcessId]) -> Bystanders {
+    const SHOWN: usize = 5;
+    let used = |id: &ProcessId| Process::new(id.pid).and_then(|p| p.stat()).map_or(0, |s| s.utime + s.stime);
+    let mut by_use: Vec<(u64, ProcessId)> = strangers.iter().map(|id| (used(id), *id)).collect();
+    by_use.sort_by_key(|(ticks, id)| (std::cmp::Reverse(*ticks), *id));
+    let names = by_use.iter().take(SHOWN).map(|(_, id)| format!("{} (pid {})", name_of(id.pid), id.pid)).collect();
+    Bystanders { count: strangers.len() as u64, names }
+}

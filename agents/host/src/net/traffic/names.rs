@@ -1,0 +1,73 @@
+//! Host names, looked up once: what was found is written into the undo, and shown in the plan.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, ToSocketAddrs};
+
+use chaos_core::FaultError;
+
+use crate::net::flow::{Family, Network};
+
+/// What the hosts of a spec are.
+#[derive(Debug, Default)]
+pub(super) struct Hosts {
+    /// All of them.
+    pub(super) networks: Vec<Network>,
+    /// What names stand for.
+    pub(super) notes: Vec<String>,
+}
+
+/// Looks names up as this program does, and takes addresses and networks as they are.
+///
+/// # Errors
+/// If a name is not known, or has no address of the wanted version.
+pub(super) fn look_up(hosts: &[String], family: Option<Family>) -> Result<Hosts, FaultError> {
+    let mut found = Hosts::default();
+    let mut networks = BTreeSet::new();
+    for host in hosts {
+        match host.parse::<Network>() {
+            Ok(network) => {
+                networks.insert(network);
+            }
+            Err(_) => {
+                let addresses = addresses_of(host, family)?;
+                let list = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                found.notes.push(format!("{host} is {list}: looked up once, and not again while the fault is in force"));
+                networks.extend(addresses.into_iter().map(Network::from));
+            }
+        }
+    }
+    found.networks = networks.into_iter().collect();
+    Ok(found)
+}
+
+fn addresses_of(host: &str, family: Option<Family>) -> Result<BTreeSet<IpAddr>, FaultError> {
+    let looked_up = (host, 0).to_socket_addrs();
+    let all: BTreeSet<IpAddr> = looked_up
+        .map_err(|e| FaultError::new(format!("look up {host}: {e}")).hint("name its address instead, or correct the name"))?
+        .map(|address| address.ip().to_canonical())
+        .collect();
+    let wanted: BTreeSet<IpAddr> = all.iter().copied().filter(|a| family.is_none_or(|f| f == Family::of(*a))).collect();
+    match (wanted.is_empty(), family) {
+        (false, _) => Ok(wanted),
+        (true, Some(family)) if !all.is_empty() => {
+            let list = all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            Err(FaultError::new(format!("{host} has no {family} address: it is {list}")).hint("leave `family` out"))
+        }
+        _ => Err(FaultError::new(format!("{host} has no address"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_looked_up_and_addresses_taken_as_they_are() {
+        let hosts = look_up(&["10.0.0.0/8".into(), "localhost".into()], Some(Family::Ipv4)).expect("found");
+        let shown: Vec<String> = hosts.networks.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["10.0.0.0/8", "127.0.0.1"]);
+        assert!(hosts.notes[0].starts_with("localhost is 127.0.0.1:"), "{:?}", hosts.notes);
+        let error = look_up(&["nobody.invalid".into()], None).expect_err("no such name");
+        assert!(error.message.starts_with("look up nobody.invalid: "), "{error}");
+    }
+}
