@@ -6,8 +6,8 @@ use super::Builder;
 use super::method::{Injected, Planned};
 use crate::experiment::tree::{Node, Place};
 
-/// Fields of faults that make an answer late by as much as they say.
-const DELAYS: [&str; 2] = ["delay", "latency"];
+/// The field of faults that make an answer late by as much as it says.
+const DELAY: &str = "delay";
 
 /// Probes that look at this host itself, not through anything that a fault could make late.
 const LOOK_HERE: [&str; 3] = ["process", "file", "command"];
@@ -22,7 +22,7 @@ pub(super) struct Late {
 impl Late {
     /// Read off the fault's own fields.
     pub(super) fn of(with: &Node) -> Option<Self> {
-        let (_, value) = with.entries().iter().find(|(key, _)| DELAYS.contains(&key.text.as_str()))?;
+        let (_, value) = with.entry(DELAY)?;
         Some(Self { by: value.text()?.parse().ok()?, place: value.place })
     }
 }

@@ -245,6 +245,26 @@ fn what_ships_is_right() {
 }
 
 #[test]
+fn what_the_language_page_shows_is_right() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/language.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let whole: Vec<&str> = blocks.filter(|block| block.starts_with("version: 1\nexperiment: ")).collect();
+    assert!(whole.len() >= 4, "{} whole files", whole.len());
+    let (faults, probes, kinds) = vocabulary::real();
+    for text in whole {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("shown.yaml");
+        std::fs::write(&path, text).expect("a file");
+        let vocabulary = Vocabulary { faults: &faults, probes: &probes, kinds: &kinds };
+        let env = |_: &str| Some("something".to_owned());
+        let shown = load(&path, &LoadOptions { vocabulary, sets: &BTreeMap::new(), env: &env, run_id: "run-1" });
+        let wrong = shown.map_or_else(|problems| problems, |loaded| loaded.warnings);
+        assert!(wrong.is_empty(), "{}\n{text}", render(&wrong, false));
+    }
+}
+
+#[test]
 fn the_examples_of_faults_and_probes_are_right() {
     let (faults, probes, kinds) = vocabulary::real();
     let vocabulary = Vocabulary { faults: &faults, probes: &probes, kinds: &kinds };

@@ -1,4 +1,4 @@
-//! An event stream, taken apart.
+//! An event stream, taken apart; written apart from what `chaos` itself reads such streams with.
 
 use bytes::{Bytes, BytesMut};
 

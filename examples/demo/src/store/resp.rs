@@ -1,5 +1,7 @@
 //! RESP2 as bytes: requests in, replies out, and (for the gateway) the other way round.
 //!
+//! Written apart from what `chaos` itself reads RESP with, so that a mistake of one is not shared by the other.
+//!
 //! Reading is incremental: a message that has not arrived whole yet is `None`, and nothing of it is
 //! taken from the buffer. Every length is checked before it is believed.
 
