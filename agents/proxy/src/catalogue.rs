@@ -19,6 +19,15 @@ pub(crate) trait Visitor {
 /// Shows every toxic to a visitor.
 pub(crate) fn visit(to: &mut impl Visitor) {
     to.toxic::<tcp::latency::Latency>();
+    to.toxic::<tcp::rate::Rate>();
+    to.toxic::<tcp::blackhole::Blackhole>();
+    to.toxic::<tcp::half_open::HalfOpen>();
+    to.toxic::<tcp::reset::Reset>();
+    to.toxic::<tcp::slow_close::SlowClose>();
+    to.toxic::<tcp::limit::Limit>();
+    to.toxic::<tcp::slice::Slice>();
+    to.toxic::<tcp::refuse::Refuse>();
+    to.toxic::<tcp::down::Down>();
 }
 
 /// A toxic made from its fields.

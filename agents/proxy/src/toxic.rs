@@ -262,10 +262,26 @@ pub trait Stream: Send {
     /// So many bytes went.
     fn sent(&mut self, _now: Mono, _len: usize) {}
 
+    /// What counts as having met it.
+    fn meets(&self) -> Meets {
+        Meets::Bytes
+    }
+
     /// May it hold what the wire would: bandwidth × delay? Otherwise the sender feels a full line soon.
     fn holds_a_line(&self) -> bool {
         false
     }
+}
+
+/// What counts as having met a toxic on bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meets {
+    /// Every piece of bytes.
+    Bytes,
+    /// The end of the stream.
+    TheEnd,
+    /// That it ended the connection ([`Pass::End`]).
+    TheCut,
 }
 
 /// A time that does not come: bytes wait for as long as the toxic is armed.

@@ -20,7 +20,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use super::clock::{Alarm, Clock};
 use super::live::Live;
 use crate::engine::Chance;
-use crate::toxic::{ArmedToxic, Ending, Pass, Stream, Way};
+use crate::toxic::{ArmedToxic, Ending, Meets, Pass, Stream, Way};
 
 /// What a direction holds at most where no toxic holds a line: as much as one read brings.
 const HELD_BYTES: usize = 64 << 10;
@@ -75,6 +75,14 @@ struct State {
 struct Running {
     toxic: Arc<ArmedToxic>,
     stream: Box<dyn Stream>,
+}
+
+impl Running {
+    fn met(&self, what: Meets) {
+        if self.stream.meets() == what {
+            self.toxic.met();
+        }
+    }
 }
 
 /// Bytes that wait.
@@ -132,10 +140,8 @@ impl Line {
         let mut state = self.state();
         if state.finish.is_none() && state.ended.is_none() {
             state.refresh();
-            let (arrived, mut due) = (Mono::now(), Mono::now());
-            for running in &mut state.streams {
-                due = running.stream.end_due(due);
-            }
+            let arrived = Mono::now();
+            let due = state.end_due(arrived);
             state.finish = Some((finish, arrived, due));
         }
         if let Some(driver) = &state.driver {
@@ -223,11 +229,19 @@ impl State {
     fn due(&mut self, arrived: Mono) -> Mono {
         let mut due = arrived;
         for running in &mut self.streams {
-            running.toxic.met();
+            running.met(Meets::Bytes);
             due = running.stream.due(due);
         }
         self.last_due = self.last_due.max(due);
         self.last_due
+    }
+
+    /// When the end that arrived then may go on.
+    fn end_due(&mut self, arrived: Mono) -> Mono {
+        self.streams.iter_mut().fold(arrived, |due, running| {
+            running.met(Meets::TheEnd);
+            running.stream.end_due(due)
+        })
     }
 
     fn capacity(&self) -> usize {
@@ -295,7 +309,11 @@ impl State {
         for running in &mut self.streams {
             match running.stream.pass(now, may) {
                 Pass::Now(len) => may = len.clamp(1, may),
-                other => return other,
+                Pass::End(ending) => {
+                    running.met(Meets::TheCut);
+                    return Pass::End(ending);
+                }
+                later @ Pass::Later(_) => return later,
             }
         }
         Pass::Now(may)
@@ -390,7 +408,7 @@ impl State {
             self.pieces[at].due = due;
         }
         if let Some((finish, arrived, _)) = self.finish {
-            let due = self.streams.iter_mut().fold(arrived, |due, running| running.stream.end_due(due));
+            let due = self.end_due(arrived);
             self.finish = Some((finish, arrived, due));
         }
         self.waiting.drain(..).for_each(Waker::wake);

@@ -9,6 +9,7 @@ use chaos_core::literal::{Duration as Time, Percent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::all;
 use crate::engine::Chance;
 use crate::toxic::{Act, Direction, Stream, Text, Toxic, Transport, Way};
 
@@ -34,10 +35,6 @@ pub(crate) struct Latency {
     /// The share of connections that meets it.
     #[serde(default = "all")]
     connections: Percent,
-}
-
-fn all() -> Percent {
-    Percent::HUNDRED
 }
 
 /// How a delay is spread.
