@@ -10,6 +10,7 @@ use std::sync::Arc;
 use chaos_core::conformance::arm;
 use chaos_core::fault::{InPlace, InjectionId, Met};
 use chaos_host::{Host, faults};
+use chaos_testbed::{Payload, also_in_a_machine};
 use scenes::cgroups::{FakeCgroups, RealGroup};
 use scenes::{Started, children, process_target, state, wait_for};
 use serde_json::{Value, json};
@@ -260,4 +261,11 @@ async fn the_printed_commands_let_a_process_go_on() {
         assert!(std::process::Command::new("sh").args(["-c", &line]).status().expect("a shell").success(), "{line}");
     }
     wait_for("it goes on", || state(started.pid()) == "runs");
+}
+
+/// All of the above once more, on a kernel with control groups of the second version.
+#[test]
+fn all_of_this_in_a_virtual_machine() {
+    let payload = Payload::new().with_this_test().with_program(scenes::HELPER);
+    also_in_a_machine("all_of_this_in_a_virtual_machine", &payload);
 }

@@ -49,6 +49,21 @@ pub fn not_covered(test: &str, why: &str) {
     }
 }
 
+/// All tests of this test program once more, in a virtual machine; called by a test of its own, which does nothing in there.
+///
+/// # Panics
+/// When one of them fails there.
+#[allow(clippy::print_stdout, reason = "what they said there is what this test says")]
+pub fn also_in_a_machine(test: &str, payload: &Payload) {
+    if is_guest() {
+        return;
+    }
+    match Machine::boot(payload) {
+        Ok(machine) => println!("{}", machine.run_this_test(&[], std::time::Duration::from_secs(300))),
+        Err(absent) => not_covered(test, &absent.0),
+    }
+}
+
 /// Is this process inside a virtual machine of this test bed?
 #[must_use]
 pub fn is_guest() -> bool {
