@@ -3,6 +3,8 @@
 use chaos_core::experiment::{Action, BlastRadius, Experiment, Hold, Hypothesis, Objective, SetLimits, Step, TargetSet};
 use chaos_core::fault::{Grade, Reach, Reversibility};
 use chaos_core::plan::{Plan, PlannedInjection};
+use chaos_core::target::Target;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::style::{Ink, Style, wrap};
@@ -71,6 +73,9 @@ fn selector(set: &TargetSet) -> String {
 }
 
 fn plain(value: &Value) -> String {
+    if let Ok(target) = Target::deserialize(value) {
+        return target.label;
+    }
     match value {
         Value::String(text) => text.clone(),
         Value::Object(fields) => fields.iter().map(|(k, v)| format!("{k} {}", plain(v))).collect::<Vec<_>>().join(" "),
@@ -258,4 +263,21 @@ fn objectives(hypothesis: &Hypothesis) -> Vec<String> {
         lines.push(format!("its own health check ({}) may be {}", h.question.probe, claims.collect::<Vec<_>>().join(", ")));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_members_of_a_peer_are_shown_by_what_they_are() {
+        let member = |label: &str| {
+            serde_json::json!({
+                "identity": format!("process:{label}"), "label": label, "place": "here", "order": "", "healthy": true, "started": 0,
+                "groups": {}, "facets": {}
+            })
+        };
+        assert_eq!(plain(&serde_json::json!([member("store (pid 7)"), member("store (pid 8)")])), "store (pid 7), store (pid 8)");
+        assert_eq!(plain(&serde_json::json!({"field": ["a", 1]})), "field a, 1");
+    }
 }
