@@ -8,8 +8,8 @@ pub(crate) mod link;
 pub(crate) mod namespace;
 pub(crate) mod netlink;
 pub(crate) mod nftables;
-pub mod redirect;
 pub(crate) mod reach;
+pub mod redirect;
 pub(crate) mod traffic;
 
 #[cfg(test)]

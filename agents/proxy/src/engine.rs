@@ -37,6 +37,7 @@ pub use proxy::Proxy;
 pub use source::{Source, copy};
 pub use upstream::Upstream;
 
+use crate::control;
 use crate::toxic::Speaks;
 use live::Armory;
 use worker::Workers;
@@ -77,10 +78,10 @@ impl Engine {
         Ok(Self { workers: Arc::new(Workers::start(cores)?), runtime: handle, _stop: stop, proxies: Mutex::default() })
     }
 
-    /// Opens a proxy: it listens when this returns.
+    /// Opens a proxy: it listens, and can be controlled, when this returns.
     ///
     /// # Errors
-    /// If its address cannot be listened on.
+    /// If its address cannot be listened on, or its control socket cannot be made.
     pub fn open(&self, config: ProxyConfig) -> io::Result<Arc<Proxy>> {
         let listener = listener::listen(config.listen)?;
         let proxy = Arc::new(Proxy {
@@ -89,6 +90,10 @@ impl Engine {
             speaks: config.speaks,
             armory: Arc::new(Armory::new()),
         });
+        {
+            let _runtime = self.runtime.enter();
+            control::serve(&proxy)?;
+        }
         let (accepting, workers) = (Arc::clone(&proxy), Arc::clone(&self.workers));
         self.runtime.spawn(async move {
             tokio::select! {

@@ -1,14 +1,24 @@
 //! A fault proxy: what passes through it can be slowed, thinned, cut and falsified, and is as before afterwards.
 //!
 //! - [`toxic`] says what a toxic is and how to add one.
-//! - [`engine`] is the data plane: a process of its own that fails open (RULES 18).
+//! - [`engine`] is the data plane: a process of its own that fails open (RULES 18), run by [`serve()`].
+//! - [`control`] is how others put toxics in force on it; [`Proxies`] is the world of the faults that do.
 
 mod catalogue;
+pub mod control;
 pub mod engine;
+mod fault;
 pub mod http;
 pub mod postgres;
 pub mod redis;
+mod serve;
+mod target;
 mod tcp;
 pub mod toxic;
+mod world;
 
 pub use engine::{Engine, Proxy, ProxyConfig, Upstream};
+pub use fault::faults;
+pub use serve::serve;
+pub use target::target_kinds;
+pub use world::{Proxies, ProxiesView};

@@ -339,6 +339,12 @@ impl ArmedToxic {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Is everything that it does counted? What the kernel refuses for it is not.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        !self.act.transport().is_some_and(|act| act.closes_listener())
+    }
+
     /// How often it acted.
     #[must_use]
     pub fn hits(&self) -> u64 {

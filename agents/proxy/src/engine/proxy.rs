@@ -109,6 +109,10 @@ impl Proxy {
         })
     }
 
+    pub(crate) async fn closed(&self) {
+        self.armory.closed().await;
+    }
+
     fn made(&self, id: &str, kind: &str, with: &Value) -> Result<ArmedToxic, SpecError> {
         let made = catalogue::make(kind, with, self.speaks)?;
         Ok(ArmedToxic {

@@ -1,0 +1,46 @@
+//! Where the control socket of a proxy lies: told by who runs it, in which network namespace, and where it listens.
+
+use std::fs::{DirBuilder, Metadata};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
+
+/// The control socket of the proxy of this user that listens there, in this network namespace, whether one does or not.
+///
+/// Nothing of the environment has a say: executor and proxy must agree.
+#[must_use]
+pub fn place(listen: SocketAddr) -> PathBuf {
+    let namespace = std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |m| m.ino());
+    folder().join(format!("{namespace}-{listen}.sock"))
+}
+
+/// `/run/chaos/proxy` for root, `/run/user/UID/chaos/proxy` for others, `/tmp/chaos-UID/proxy` where there is no such place.
+fn folder() -> PathBuf {
+    let user = geteuid().as_raw();
+    let bases = if user == 0 { "/run".to_owned() } else { format!("/run/user/{user}") };
+    let own = std::fs::metadata(&bases).is_ok_and(|m| m.is_dir() && m.uid() == user);
+    if own { Path::new(&bases).join("chaos/proxy") } else { format!("/tmp/chaos-{user}/proxy").into() }
+}
+
+/// Makes the folder, and proves that it and the one above are ours alone.
+pub(super) fn made() -> io::Result<PathBuf> {
+    let folder = folder();
+    for part in [folder.parent().unwrap_or(&folder), &folder] {
+        match DirBuilder::new().mode(if part == folder { 0o700 } else { 0o755 }).create(part) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => ours(part, &part.symlink_metadata()?, part == folder)?,
+        }
+    }
+    Ok(folder)
+}
+
+fn ours(path: &Path, meta: &Metadata, alone: bool) -> io::Result<()> {
+    let open_to_others = meta.mode() & if alone { 0o077 } else { 0o022 } != 0;
+    if !meta.is_dir() || meta.uid() != geteuid().as_raw() || open_to_others {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{} is not a folder of this user alone", path.display())));
+    }
+    Ok(())
+}

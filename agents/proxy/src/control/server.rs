@@ -1,0 +1,142 @@
+//! The proxy's side of its control socket.
+
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::process::geteuid;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use super::{Answer, Ask, LONGEST_LINE, State, place};
+use crate::engine::Proxy;
+
+/// How many may speak at once.
+const MOST: usize = 256;
+
+/// The socket of a proxy; its file goes with it.
+pub(crate) struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl ControlSocket {
+    /// Binds the socket of a proxy. Whoever listens at the address owns the name: what a dead process left there is replaced.
+    fn bind(proxy: &Proxy) -> io::Result<Self> {
+        place::made()?;
+        let path = place(proxy.listen());
+        if path.symlink_metadata().is_ok_and(|m| m.file_type().is_socket()) {
+            std::fs::remove_file(&path)?;
+        }
+        Ok(Self { listener: UnixListener::bind(&path)?, path })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Serves a proxy's control socket until the proxy is closed. Must be called on a runtime.
+pub(crate) fn serve(proxy: &Arc<Proxy>) -> io::Result<()> {
+    let socket = ControlSocket::bind(proxy)
+        .map_err(|e| io::Error::new(e.kind(), format!("make the control socket {}: {e}", place(proxy.listen()).display())))?;
+    let proxy = Arc::clone(proxy);
+    tokio::spawn(async move {
+        let closing = Arc::clone(&proxy);
+        tokio::select! {
+            () = closing.closed() => {}
+            () = accept(&socket, proxy) => {}
+        }
+        drop(socket);
+    });
+    Ok(())
+}
+
+async fn accept(socket: &ControlSocket, proxy: Arc<Proxy>) {
+    debug_assert!(socket.path().is_absolute());
+    let room = Arc::new(Semaphore::new(MOST));
+    loop {
+        // One too many waits until another has gone.
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+        match socket.listener.accept().await {
+            Ok((stream, _)) if is_ours(&stream) => {
+                let proxy = Arc::clone(&proxy);
+                tokio::spawn(async move {
+                    Session { proxy, armed: Vec::new() }.serve(stream).await;
+                    drop(place);
+                });
+            }
+            Ok(_) => {}
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// This user, or root.
+fn is_ours(stream: &UnixStream) -> bool {
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw() || peer.uid() == 0)
+}
+
+/// One connection. What it armed goes with it.
+struct Session {
+    proxy: Arc<Proxy>,
+    armed: Vec<String>,
+}
+
+impl Session {
+    async fn serve(&mut self, stream: UnixStream) {
+        let (from, mut to) = stream.into_split();
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = (&mut from).take(LONGEST_LINE as u64).read_until(b'\n', &mut line).await;
+            if !matches!(read, Ok(1..)) || line.last() != Some(&b'\n') {
+                return;
+            }
+            let answer = match serde_json::from_slice(&line) {
+                Ok(ask) => self.answer(ask),
+                Err(error) => Answer::Refused { message: format!("not understood: {error}"), hint: None },
+            };
+            let Ok(mut text) = serde_json::to_vec(&answer) else { return };
+            text.push(b'\n');
+            if to.write_all(&text).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&mut self, ask: Ask) -> Answer {
+        let done = match ask {
+            Ask::State => return Answer::State(State::of(&self.proxy)),
+            Ask::Arm { id, kind, with } => self.proxy.arm(&id, &kind, &with).map(|()| self.armed.push(id)),
+            Ask::Adjust { id, with } => self.proxy.adjust(&id, &with),
+            Ask::Disarm { id } => {
+                self.proxy.disarm(&id);
+                self.armed.retain(|armed| *armed != id);
+                Ok(())
+            }
+        };
+        match done {
+            Ok(()) => Answer::Done,
+            Err(e) if e.path.is_empty() => Answer::Refused { message: e.message, hint: e.hint },
+            Err(e) => Answer::Refused { message: format!("{}: {}", e.path, e.message), hint: e.hint },
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for id in &self.armed {
+            self.proxy.disarm(id);
+        }
+    }
+}

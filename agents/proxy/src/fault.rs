@@ -1,0 +1,181 @@
+//! A toxic as a fault: the one adapter for all of them.
+
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaos_core::Table;
+use chaos_core::fault::{
+    Armed, Class, Fault, FaultError, InjectionId, Met, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
+    SecondNet, SpecError,
+};
+use chaos_core::target::{Facet, ProxyFacet, Target};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::catalogue::{self, Visitor, understood};
+use crate::control::ControlError;
+use crate::toxic::{Speaks, Toxic};
+use crate::world::{Proxies, ProxiesView};
+
+/// Every toxic as a fault.
+#[must_use]
+pub fn faults(world: &Arc<Proxies>) -> Table {
+    let mut building = Building { table: Table::new(), world };
+    catalogue::visit(&mut building);
+    building.table
+}
+
+struct Building<'a> {
+    table: Table,
+    world: &'a Arc<Proxies>,
+}
+
+impl Visitor for Building<'_> {
+    fn toxic<T: Toxic>(&mut self) {
+        self.table = std::mem::take(&mut self.table).with(ToxicFault::<T>(PhantomData), self.world);
+    }
+}
+
+/// A toxic on a proxy that stands.
+struct ToxicFault<T>(PhantomData<fn() -> T>);
+
+/// Which toxic, where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "version")]
+enum Undo {
+    /// The first form.
+    #[serde(rename = "1")]
+    V1 {
+        /// The id of the toxic: the injection's tag.
+        id: String,
+        /// Where the proxy listens.
+        listen: String,
+        /// Its control socket.
+        control: PathBuf,
+        /// The fields, as they were given.
+        with: Value,
+    },
+}
+
+impl<T: Toxic> Fault for ToxicFault<T> {
+    type World = Proxies;
+    type Spec = T;
+    type Undo = Undo;
+    const KIND: &'static str = T::KIND;
+
+    fn profile(&self) -> Profile {
+        let text = T::text();
+        Profile {
+            summary: text.summary,
+            about: text.about,
+            example: text.example,
+            takes: &["proxy"],
+            facets: &[Facet::Proxy],
+            privileges: "none, beyond running as the user of the proxy",
+            reach: Reach::Target,
+            reversibility: text.reversibility,
+            persistence: Persistence::DiesWithExecutor,
+            latent: false,
+            second_net: SecondNet::Tag,
+            settle: Duration::ZERO,
+            revert_budget: Duration::from_secs(2),
+            rampable: text.rampable,
+            class: Class::Network,
+            internal: false,
+        }
+    }
+
+    fn check(&self, spec: &T) -> Vec<SpecError> {
+        spec.check()
+    }
+
+    async fn prepare(&self, spec: &T, target: &Target, id: &InjectionId, view: &ProxiesView) -> Result<Prepared<Undo>, FaultError> {
+        let facet = target.facets.proxy.as_ref().ok_or_else(|| FaultError::new(format!("{} is no proxy", target.label)))?;
+        understood::<T>(spoken(facet)?).map_err(|e| FaultError { hint: e.hint, ..FaultError::new(e.message) })?;
+        let state = view.state(&facet.control).map_err(|e| failed(&format!("reach the proxy at {}", facet.listen), e))?;
+        let with = serde_json::to_value(spec).map_err(|e| FaultError::new(format!("write down the fields of {}: {e}", T::KIND)))?;
+        let undo = Undo::V1 { id: id.tag(), listen: facet.listen.clone(), control: facet.control.clone(), with };
+        let mut prepared =
+            Prepared::new(undo).note(format!("everybody who connects to {} feels it; the proxy is process {}", facet.listen, state.pid));
+        for claim in spec.claims() {
+            prepared = prepared.claim(format!("proxy:{}/{claim}", facet.control.display()));
+        }
+        for note in spec.notes() {
+            prepared = prepared.note(note);
+        }
+        Ok(prepared)
+    }
+
+    async fn inject(&self, armed: Armed<Undo>, world: &Proxies) -> Result<Observed, FaultError> {
+        let Undo::V1 { id, listen, control, with } = armed.undo();
+        if armed.cancelled() {
+            return Err(FaultError::cancelled());
+        }
+        world.arm(control, id, T::KIND, with).map_err(|e| failed(&format!("arm {} on the proxy at {listen}", T::KIND), e))?;
+        Ok(Observed::note(format!("in force on the proxy at {listen}")))
+    }
+
+    async fn adjust(&self, spec: &T, undo: &Undo, world: &Proxies) -> Result<(), FaultError> {
+        let Undo::V1 { id, listen, control, .. } = undo;
+        let with = serde_json::to_value(spec).map_err(|e| FaultError::new(format!("write down the fields of {}: {e}", T::KIND)))?;
+        world.adjust(control, id, &with).map_err(|e| failed(&format!("adjust {} on the proxy at {listen}", T::KIND), e))?;
+        Ok(())
+    }
+
+    async fn inspect(&self, undo: &Undo, view: &ProxiesView) -> Result<Presence, FaultError> {
+        let Undo::V1 { id, listen, control, .. } = undo;
+        let state = match view.state(control) {
+            Ok(state) => state,
+            Err(ControlError::Gone(_)) => return Ok(Presence::none().finding(format!("the proxy at {listen} is gone"))),
+            Err(error) => return Err(failed(&format!("look at the proxy at {listen}"), error)),
+        };
+        let Some(toxic) = state.toxic(id) else { return Ok(Presence::none()) };
+        Ok(Presence::whole().met(match toxic.hits {
+            None => Met::Unknown,
+            Some(0) => Met::Idle,
+            Some(hits) => Met::Count(hits),
+        }))
+    }
+
+    async fn revert(&self, undo: &Undo, world: &Proxies) -> Result<Reverted, FaultError> {
+        let Undo::V1 { id, listen, control, .. } = undo;
+        world.disarm(control, id).map_err(|e| failed(&format!("disarm {} on the proxy at {listen}", T::KIND), e))?;
+        Ok(Reverted::default())
+    }
+
+    fn explain(&self, undo: &Undo) -> Vec<String> {
+        let Undo::V1 { id, control, .. } = undo;
+        let ask = serde_json::json!({"disarm": {"id": id}}).to_string();
+        vec![
+            format!("# {} ends with the executor that armed it; to end it by hand:", T::KIND),
+            format!("printf '%s\\n' {} | socat - UNIX-CONNECT:{}", quoted(&ask), quoted(&control.display().to_string())),
+        ]
+    }
+
+    fn reversibility(&self, _spec: &T) -> Reversibility {
+        T::text().reversibility
+    }
+}
+
+/// What the proxy speaks, from its facet.
+fn spoken(facet: &ProxyFacet) -> Result<Speaks, FaultError> {
+    let known = Speaks::ALL.into_iter().find(|s| s.word() == facet.speaks);
+    known.ok_or_else(|| FaultError::new(format!("the proxy at {} speaks `{}`, which this chaos does not know", facet.listen, facet.speaks)))
+}
+
+fn failed(doing: &str, error: ControlError) -> FaultError {
+    match error {
+        ControlError::Refused { message, hint } => FaultError { hint, ..FaultError::new(format!("{doing}: {message}")) },
+        ControlError::Gone(_) => {
+            FaultError::gone(format!("{doing}: {error}")).hint("`chaos run` starts the proxies of its targets; is it dead?")
+        }
+        ControlError::Broken { .. } => FaultError::new(format!("{doing}: {error}")),
+    }
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
