@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chaos_core::experiment::{Experiment, Hold, Inject, TargetSet};
-use chaos_core::fault::{Bystanders, Grade, InjectionId, Persistence, Profile, Reach, Reversibility, SecondNet};
+use chaos_core::fault::{Bystanders, Grade, InjectionId, Persistence, Profile, Reach, Reversibility, SecondNet, UndoJson};
 use chaos_core::plan::{Plan, PlannedInjection, PlannedPopulation};
 use chaos_core::target::{Identity, Population, ResolveContext, SetRef, Target, TargetKindTable};
 use chaos_core::{AnyFault, Table};
@@ -26,6 +26,7 @@ use rand::RngExt;
 use serde_json::Value;
 
 use limits::{Harmed, Populations};
+use overlap::Overlaps;
 use schedule::{Asking, Scheduled};
 pub use standing::{Wave, standing};
 
@@ -97,18 +98,11 @@ pub async fn plan(experiment: &Experiment, run: &str, seed: Option<u64>, known: 
 
     long_enough(experiment, &budget).map_err(|r| vec![r])?;
 
-    let mut injections = Vec::new();
-    let mut claims = overlap::Claims::new();
+    let mut ready = Vec::new();
     let mut refusals = Vec::new();
     for scheduled in schedule.iter().filter(|s| !not_drawn.iter().any(|p| p == s.asking.step)) {
         match prepare(scheduled, run, seed, &populations, &never, experiment, known).await {
-            Ok(prepared) => {
-                claims.insert(
-                    scheduled.asking,
-                    prepared.iter().flat_map(|p| p.claims.iter().map(|c| (c.clone(), p.planned.slot.clone()))).collect(),
-                );
-                injections.extend(prepared.into_iter().map(|p| p.planned));
-            }
+            Ok(prepared) => ready.extend(prepared),
             Err(more) => refusals.extend(more),
         }
     }
@@ -117,14 +111,15 @@ pub async fn plan(experiment: &Experiment, run: &str, seed: Option<u64>, known: 
     }
     let moments = schedule::moments(&experiment.method, &budget);
     let mut at_once = 0;
+    let mut overlaps = Overlaps::new(known.faults);
     for moment in &moments {
-        let now: Vec<&PlannedInjection> = injections.iter().filter(|i| moment.in_force.iter().any(|a| asked_by(i, a))).collect();
+        let now: Vec<&Ready> = ready.iter().filter(|r| moment.in_force.iter().any(|a| asked_by(&r.planned, a))).collect();
         at_once = at_once.max(now.len());
-        let harmed: Vec<Harmed> = now.iter().map(|i| Harmed { set: i.set.clone(), target: i.target.clone() }).collect();
+        let harmed: Vec<Harmed> = now.iter().map(|r| r.harmed()).collect();
         push(&mut refusals, limits::at_once(&experiment.blast_radius, &populations, &harmed));
-        push(&mut refusals, overlap::none(moment, &claims, &injections, known.faults));
+        push(&mut refusals, overlaps.none(&now));
     }
-    let everyone: Vec<Harmed> = injections.iter().map(|i| Harmed { set: i.set.clone(), target: i.target.clone() }).collect();
+    let everyone: Vec<Harmed> = ready.iter().map(Ready::harmed).collect();
     // What is too much at once is told as that alone.
     if refusals.is_empty() {
         push(&mut refusals, limits::in_total(&experiment.blast_radius, &everyone));
@@ -132,6 +127,7 @@ pub async fn plan(experiment: &Experiment, run: &str, seed: Option<u64>, known: 
     if !refusals.is_empty() {
         return Err(refusals);
     }
+    let injections: Vec<PlannedInjection> = ready.into_iter().map(|r| r.planned).collect();
     Ok(Approved(Plan {
         run: run.to_owned(),
         experiment: experiment.slug.clone(),
@@ -290,9 +286,17 @@ fn long_enough(experiment: &Experiment, budget: schedule::Budget<'_>) -> Result<
     Err(Refusal::new("blast_radius.duration", message).hint(format!("shorten the method, or say `duration: {enough}`")))
 }
 
+/// One injection, prepared.
 struct Ready {
     planned: PlannedInjection,
     claims: Vec<String>,
+    undo: UndoJson,
+}
+
+impl Ready {
+    fn harmed(&self) -> Harmed {
+        Harmed { set: self.planned.set.clone(), target: self.planned.target.clone() }
+    }
 }
 
 async fn prepare(
@@ -392,7 +396,7 @@ async fn prepare_one(
         bystanders: prepared.bystanders,
         target,
     };
-    Ok(Ready { planned, claims: prepared.claims })
+    Ok(Ready { planned, claims: prepared.claims, undo: prepared.undo })
 }
 
 /// A local executor outlives the coordinator, so everything that does not die with it is leased.

@@ -210,16 +210,11 @@ fn a_peer_is_handed_over_as_the_members_found() {
     assert_eq!(super::with_members(&unknown, &populations), unknown);
 }
 
-/// What `overlap` says of two faults that are held together and claim the same.
+/// What the plan says of two faults that are held at one moment and claim the same.
 fn overlapping(first: &str, second: &str, targets: [usize; 2]) -> super::Refusal {
-    let branches = vec![
-        inject("method[0].parallel[0]", Hold::For(seconds(9)), None, None),
-        inject("method[0].parallel[1]", Hold::For(seconds(9)), None, None),
-    ];
-    let method = [Step { path: "method[0]".into(), after: None, action: Action::Parallel(branches) }];
-    let planned = |fault: &str, index: usize| {
+    let ready = |fault: &str, index: usize| {
         let step = format!("method[0].parallel[{index}]");
-        chaos_core::plan::PlannedInjection {
+        let planned = chaos_core::plan::PlannedInjection {
             slot: slot(&step, 0, 0),
             step,
             fault: fault.to_owned(),
@@ -237,24 +232,23 @@ fn overlapping(first: &str, second: &str, targets: [usize; 2]) -> super::Refusal
             notes: vec![],
             undo: vec![],
             bystanders: chaos_core::fault::Bystanders::default(),
-        }
+        };
+        super::Ready { planned, claims: vec!["net:4026/eth0/out".to_owned()], undo: serde_json::Value::Null }
     };
-    let injections = [planned(first, 0), planned(second, 1)];
-    let claims = injections
-        .iter()
-        .map(|i| (Asking { step: &i.step, repetition: 0 }, vec![("net:4026/eth0/out".to_owned(), i.slot.clone())]))
-        .collect();
+    let (first, second) = (ready(first, 0), ready(second, 1));
     let faults = chaos_host::faults(&std::sync::Arc::new(chaos_host::Host::new("test")));
-    let found = moments(&method, &|_| Duration::from_secs(1));
-    found.iter().find_map(|moment| super::overlap::none(moment, &claims, &injections, &faults).err()).expect("they overlap")
+    let mut overlaps = super::Overlaps::new(&faults);
+    let refusal = overlaps.none(&[&first, &second]).expect_err("they overlap");
+    assert_eq!(overlaps.none(&[&first, &second]), Ok(()), "told once");
+    refusal
 }
 
 #[test]
-fn rule_8_two_faults_on_one_thing_are_told_apart_and_refused() {
+fn rule_8_two_faults_on_one_thing_are_both_named_and_refused() {
     let refusal = overlapping("cpu.limit", "cpu.burn", [1, 1]);
     assert_eq!(refusal.path, "method[0].parallel[1].inject");
-    assert_eq!(refusal.message, "cpu.burn and cpu.limit (method[0].parallel[0]) would act on replica 1 at once");
+    assert_eq!(refusal.message, "cpu.burn and cpu.limit (method[0].parallel[0]) would act at once on replica 1");
     assert_eq!(refusal.hint.as_deref(), Some("let them run one after the other, or pick different targets"));
     let refusal = overlapping("cpu.limit", "cpu.limit", [1, 2]);
-    assert!(refusal.message.ends_with("would act on one thing at once: replica 1 and replica 2 share net:4026/eth0/out"), "{refusal:?}");
+    assert!(refusal.message.ends_with("would act at once on net:4026/eth0/out (replica 1 and replica 2)"), "{refusal:?}");
 }

@@ -91,6 +91,12 @@ pub trait Fault: Send + Sync + 'static {
     /// Is the effect there, and did anything meet it?
     fn inspect(&self, undo: &Self::Undo, view: &<Self::World as World>::View) -> impl Future<Output = Result<Presence, FaultError>> + Send;
 
+    /// Would this injection and another of its plan act on the same thing, although what they claim differs? Says what they share:
+    /// `TCP from port 8001 on lo`. Asked of any two that may be in force at one moment, either way round.
+    fn meets(&self, _undo: &Self::Undo, _other: &str, _others_undo: &UndoJson) -> Option<String> {
+        None
+    }
+
     /// Takes it back.
     fn revert(&self, undo: &Self::Undo, world: &Self::World) -> impl Future<Output = Result<Reverted, FaultError>> + Send;
 

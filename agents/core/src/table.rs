@@ -46,6 +46,8 @@ pub trait AnyFault: Send + Sync {
     fn inspect<'a>(&'a self, undo: &'a UndoJson) -> BoxFuture<'a, Result<Presence, FaultError>>;
     /// See [`Fault::revert`].
     fn revert<'a>(&'a self, undo: &'a UndoJson) -> BoxFuture<'a, Result<Reverted, FaultError>>;
+    /// See [`Fault::meets`]; undos that cannot be read meet nothing.
+    fn meets(&self, undo: &UndoJson, other: &str, others_undo: &UndoJson) -> Option<String>;
     /// See [`Fault::explain`]; an unreadable undo is said to be so.
     fn explain(&self, undo: &UndoJson) -> Vec<String>;
 }
@@ -176,6 +178,10 @@ impl<F: Fault> AnyFault for Bound<F> {
             let undo = decode_undo::<F::Undo>(F::KIND, undo)?;
             self.fault.revert(&undo, &self.world).await
         })
+    }
+
+    fn meets(&self, undo: &UndoJson, other: &str, others_undo: &UndoJson) -> Option<String> {
+        self.fault.meets(&decode_undo::<F::Undo>(F::KIND, undo).ok()?, other, others_undo)
     }
 
     fn explain(&self, undo: &UndoJson) -> Vec<String> {
