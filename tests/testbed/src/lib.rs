@@ -10,6 +10,10 @@
 //! A machine is spoken to over one virtual serial port that is the QEMU process's own standard input and output. When that
 //! closes, because the test ended or was killed, the guest switches itself off: nothing is left behind.
 //!
+//! # Hosts without machines
+//! A [`Namespace`] is a network of its own on this kernel, a [`Pair`] is two on one wire. A [`Twin`] is what such a network
+//! looks like: taken before and compared after, it shows whether everything is as it was.
+//!
 //! # What may be missing
 //! [`Absent`] says what; the caller reports it by [`not_covered`], and `tests/run` decides whether that may be.
 
@@ -17,14 +21,19 @@ mod archive;
 mod image;
 mod kernel;
 mod machine;
+mod namespace;
 mod network;
 mod payload;
+mod raw;
 mod shell;
+mod twin;
 
 pub use machine::Machine;
+pub use namespace::{Namespace, Pair};
 pub use network::Network;
 pub use payload::Payload;
 pub use shell::Output;
+pub use twin::Twin;
 
 /// Something that the test bed needs is not here; says what, and how to get it.
 #[derive(Debug, Clone)]
