@@ -17,7 +17,7 @@ mod schema;
 mod status;
 mod sweep;
 mod validate;
-mod worlds;
+pub(crate) mod worlds;
 
 use std::future::Future;
 use std::path::PathBuf;

@@ -13,9 +13,11 @@ use chaos_core::target::{Target, TargetKindTable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cli::worlds::Worlds;
+
 pub(super) fn real() -> (Table, ProbeTable, TargetKindTable) {
-    let host = Arc::new(chaos_host::Host::new("test"));
-    (chaos_host::faults(&host), chaos_probe::probes(), chaos_host::target_kinds(host.view()))
+    let Worlds { faults, probes, kinds, .. } = Worlds::assemble().expect("the worlds");
+    (Arc::into_inner(faults).expect("ours alone"), Arc::into_inner(probes).expect("ours alone"), kinds)
 }
 
 /// The real words, and `net.delay` and `net.rate`.
