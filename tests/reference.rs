@@ -14,7 +14,9 @@ fn folder() -> PathBuf {
 
 fn pages() -> BTreeMap<String, String> {
     let host = Arc::new(chaos_host::Host::new("chaos"));
-    chaos::reference::pages(&chaos_host::faults(&host), &chaos_probe::probes(), &chaos_host::target_kinds(host.view()))
+    let faults = chaos_host::faults(&host).join(chaos_proxy::faults(&Arc::new(chaos_proxy::Proxies::new())));
+    let kinds = chaos_host::target_kinds(host.view()).join(chaos_proxy::target_kinds());
+    chaos::reference::pages(&faults, &chaos_probe::probes(), &kinds)
 }
 
 /// What lies in the folder, by name.

@@ -33,8 +33,8 @@ impl Worlds {
         let program = std::env::current_exe().map_err(|e| Failure::usage(format!("find this program's own file: {e}")))?;
         let host = Arc::new(Host::new(program));
         Ok(Self {
-            faults: Arc::new(chaos_host::faults(&host)),
-            kinds: chaos_host::target_kinds(host.view()),
+            faults: Arc::new(chaos_host::faults(&host).join(chaos_proxy::faults(&Arc::new(chaos_proxy::Proxies::new())))),
+            kinds: chaos_host::target_kinds(host.view()).join(chaos_proxy::target_kinds()),
             probes: Arc::new(chaos_probe::probes()),
             host,
         })
