@@ -1,7 +1,5 @@
 //! `command`: runs a program and looks at how it ended.
 
-mod words;
-
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -15,6 +13,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Child;
+
+use crate::words;
 
 /// Descriptors that one running command needs: two pipes, its handle, one to spare while it starts.
 pub(crate) const DESCRIPTORS: u64 = 4;

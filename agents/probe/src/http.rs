@@ -7,10 +7,6 @@
 //! Connections are kept alive unless `fresh` says otherwise: both are fair questions, but different ones (RULES 30). Kept
 //! connections are what a client library does; fresh ones also ask whether the service still takes connections.
 
-mod connection;
-mod tls;
-mod url;
-
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -18,19 +14,18 @@ use bytes::{Bytes, BytesMut};
 use chaos_core::fault::SpecError;
 use chaos_core::probe::{Answer, Asking, NoAnswer, Probe, ProbeError, ProbeField, ProbeProfile};
 use chaos_core::value::{FieldType, FieldValue};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use rustls::pki_types::ServerName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::connection::{Client, Dialer, of_hyper};
+use crate::request;
 use crate::resolve::Endpoint;
-use connection::{Connection, Dialer, Failure, Kept, of_hyper};
-
-pub use tls::Tls;
-pub use url::Url;
+use crate::tls::{self, Tls};
+use crate::url::Url;
 
 /// The largest answer that is looked into. Larger ones can still be asked for their `status` and `bytes`.
 const BODY_MAX: usize = 8 * 1024 * 1024;
@@ -104,15 +99,7 @@ impl HttpSpec {
     }
 
     fn headers(&self, url: &Url) -> Result<HeaderMap, SpecError> {
-        let mut map = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let path = format!("headers.{name}");
-            let name: HeaderName = name.parse().map_err(|_| SpecError::new(&path, format!("`{name}` is no name of a header")))?;
-            let mut value: HeaderValue =
-                value.parse().map_err(|_| SpecError::new(&path, "a header's value is one line of visible characters"))?;
-            value.set_sensitive(true);
-            map.insert(name, value);
-        }
+        let mut map = request::headers(&self.headers)?;
         if self.json.is_some() {
             map.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         }
@@ -181,11 +168,10 @@ impl Probe for Http {
         let headers = spec.headers(url).map_err(|e| ProbeError { message: format!("{}: {}", e.path, e.message), hint: e.hint })?;
         Ok(HttpClient {
             method,
-            uri: if spec.http2 { url.uri().clone() } else { origin_form(url) },
+            uri: if spec.http2 { url.uri().clone() } else { request::origin_form(url) },
             headers,
             body: spec.body(),
-            dialer: dialer(&spec, url, asking)?,
-            kept: (!spec.fresh).then(Kept::default),
+            connections: Client::new(dialer(&spec, url, asking)?, spec.fresh),
             wanted: Wanted::of(&asking.wanted),
         })
     }
@@ -201,33 +187,19 @@ fn check_url(spec: &HttpSpec, url: &Url) -> Vec<SpecError> {
     if !url.is_https() {
         errors.push(SpecError::new("tls", "`tls` is for https").hint("write `https://…`"));
     }
-    if tls.cert.is_some() != tls.key.is_some() {
-        errors.push(SpecError::new("tls", "`cert` and `key` come together").hint("`tls: {cert: me.pem, key: me.key}`"));
-    }
-    if tls.ca.is_some() && tls.verify == Some(false) {
-        errors.push(SpecError::new("tls.verify", "nothing is verified, so `ca` has no meaning").hint("leave one out"));
-    }
+    errors.extend(tls.check());
     errors
 }
 
 fn dialer(spec: &HttpSpec, url: &Url, asking: &Asking) -> Result<Dialer, ProbeError> {
     let tls = if url.is_https() {
         let trust = spec.tls.clone().unwrap_or_default();
-        let name = ServerName::try_from(url.host().to_owned())
-            .map_err(|e| ProbeError { message: format!("{} is no name for TLS: {e}", url.host()), hint: None })?;
-        Some((tls::config(&trust, &asking.folder, spec.http2)?, name))
+        let speaks = if spec.http2 { "h2" } else { "http/1.1" };
+        Some((tls::config(&trust, &asking.folder, &[speaks])?, tls::server_name(url.host())?))
     } else {
         None
     };
     Ok(Dialer { endpoint: Endpoint::new(url.host(), url.port()), tls, http2: spec.http2 })
-}
-
-/// What stands in the first line of an HTTP/1 request.
-fn origin_form(url: &Url) -> Uri {
-    url.uri()
-        .path_and_query()
-        .and_then(|path| Uri::builder().path_and_query(path.clone()).build().ok())
-        .unwrap_or_else(|| Uri::from_static("/"))
 }
 
 /// What `good` and the objectives look at.
@@ -250,30 +222,14 @@ pub struct HttpClient {
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-    dialer: Dialer,
-    kept: Option<Kept>,
+    connections: Client,
     wanted: Wanted,
 }
 
 impl HttpClient {
     async fn ask(&self) -> Result<Answer, String> {
-        while let Some(mut connection) = self.kept.as_ref().and_then(Kept::take) {
-            if !connection.is_ready().await {
-                continue;
-            }
-            match self.exchange(connection).await {
-                Err(failure) if failure.crossed => break,
-                ended => return ended.map_err(|f| f.reason),
-            }
-        }
-        let connection = self.dialer.dial().await?;
-        self.exchange(connection).await.map_err(|f| f.reason)
-    }
-
-    async fn exchange(&self, connection: Connection) -> Result<Answer, Failure> {
-        let mut held = Held { connection: Some(connection), kept: self.kept.as_ref() };
-        let response = held.connection().ask(self.request()).await?;
-        let answer = self.read(response).await.map_err(|reason| Failure { reason, crossed: false })?;
+        let (response, held) = self.connections.ask(|| self.request()).await?;
+        let answer = self.read(response).await?;
         held.keep();
         Ok(answer)
     }
@@ -334,30 +290,4 @@ fn header_map(headers: &HeaderMap) -> Value {
         map.insert(name.as_str().to_owned(), text.into());
     }
     map.into()
-}
-
-/// A connection while it is asked. Only a complete answer lets it live on: an error or a timeout closes it.
-struct Held<'a> {
-    connection: Option<Connection>,
-    kept: Option<&'a Kept>,
-}
-
-impl Held<'_> {
-    fn connection(&mut self) -> &mut Connection {
-        self.connection.as_mut().expect("held until kept")
-    }
-
-    fn keep(mut self) {
-        if let (Some(kept), Some(connection)) = (self.kept, self.connection.take()) {
-            kept.put(connection);
-        }
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if let (Some(kept), Some(connection)) = (self.kept, &self.connection) {
-            kept.forget(connection);
-        }
-    }
 }

@@ -32,9 +32,6 @@ impl Endpoint {
 
     /// A new connection, to the first address that takes it. Small messages leave at once (no Nagle).
     pub(crate) async fn connect(&self) -> Result<TcpStream, String> {
-        if let Some(address) = self.known {
-            return connect_to(address).await;
-        }
         let mut last = format!("no address for {}", self.host);
         for address in self.addresses().await? {
             match connect_to(address).await {
@@ -45,9 +42,12 @@ impl Endpoint {
         Err(last)
     }
 
-    /// Asks the resolver of this host. The permit goes with the thread, not with this future, which may be dropped:
+    /// Its addresses: the one that is written, or what the resolver of this host says. The permit goes with the thread, not with this future, which may be dropped:
     /// so at most [`LOOKUPS_MAX`] threads ever wait.
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+    pub(crate) async fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        if let Some(address) = self.known {
+            return Ok(vec![address]);
+        }
         let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(|e| e.to_string())?;
         let (host, port) = (Arc::clone(&self.host), self.port);
         tokio::task::spawn_blocking(move || {

@@ -141,7 +141,7 @@ async fn http2_is_spoken_with_prior_knowledge() {
 }
 
 /// A certificate for `localhost`, its server, and the folder with `ca.pem`.
-fn certificate(http2: bool) -> (Arc<rustls::ServerConfig>, tempfile::TempDir) {
+pub(crate) fn certificate(http2: bool) -> (Arc<rustls::ServerConfig>, tempfile::TempDir) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("ca.pem"), made.cert.pem()).unwrap();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chaos_core::fault::SpecError;
 use chaos_core::probe::ProbeError;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -30,8 +31,27 @@ pub struct Tls {
     pub verify: Option<bool>,
 }
 
-/// The client's side of TLS, ready to connect.
-pub(super) fn config(tls: &Tls, folder: &Path, http2: bool) -> Result<Arc<ClientConfig>, ProbeError> {
+impl Tls {
+    /// What is wrong with it, by path inside `with:`.
+    pub(crate) fn check(&self) -> Vec<SpecError> {
+        let mut errors = Vec::new();
+        if self.cert.is_some() != self.key.is_some() {
+            errors.push(SpecError::new("tls", "`cert` and `key` come together").hint("`tls: {cert: me.pem, key: me.key}`"));
+        }
+        if self.ca.is_some() && self.verify == Some(false) {
+            errors.push(SpecError::new("tls.verify", "nothing is verified, so `ca` has no meaning").hint("leave one out"));
+        }
+        errors
+    }
+}
+
+/// The name that a server's certificate must bear.
+pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>, ProbeError> {
+    ServerName::try_from(host.to_owned()).map_err(|e| ProbeError { message: format!("{host} is no name for TLS: {e}"), hint: None })
+}
+
+/// The client's side of TLS, ready to connect; `speaks` are the protocols that it offers (ALPN).
+pub(crate) fn config(tls: &Tls, folder: &Path, speaks: &[&str]) -> Result<Arc<ClientConfig>, ProbeError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -50,7 +70,7 @@ pub(super) fn config(tls: &Tls, folder: &Path, http2: bool) -> Result<Arc<Client
         }
         _ => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    config.alpn_protocols = speaks.iter().map(|p| p.as_bytes().to_vec()).collect();
     Ok(Arc::new(config))
 }
 

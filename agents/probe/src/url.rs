@@ -36,11 +36,11 @@ impl Url {
     }
 
     /// What goes into the `host` header.
-    pub(super) fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         self.uri.authority().map_or("", http::uri::Authority::as_str)
     }
 
-    pub(super) fn uri(&self) -> &http::Uri {
+    pub(crate) fn uri(&self) -> &http::Uri {
         &self.uri
     }
 }

@@ -1,4 +1,9 @@
-//! Connections: dialled, asked, kept alive, closed.
+//! HTTP connections: dialled, asked, kept alive, closed.
+//!
+//! ```text
+//! ask ── kept connection? ──▶ exchange ──▶ answer complete ──▶ keep the connection
+//!   └─ none, closed meanwhile, or `fresh` ──▶ dial ─┘
+//! ```
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,22 +24,84 @@ use tokio_rustls::TlsConnector;
 use crate::reason;
 use crate::resolve::Endpoint;
 
-type Body = Full<Bytes>;
+/// What is sent.
+pub(crate) type Body = Full<Bytes>;
 
 /// What one round trip may take beyond twice the time of connecting, before a close counts as an answer of the server.
 const CROSSING_GRACE: Duration = Duration::from_millis(1);
 /// A kept connection that was not needed for so long is closed: what an outage left over does not stay for ever.
 const UNUSED_MAX: Duration = Duration::from_secs(10);
 
+/// The connections of one question: each asking takes a kept one, or makes one.
+pub(crate) struct Client {
+    dialer: Dialer,
+    kept: Option<Kept>,
+}
+
+impl Client {
+    /// Connections are used again unless each asking shall have a fresh one.
+    pub(crate) fn new(dialer: Dialer, fresh: bool) -> Self {
+        Self { dialer, kept: (!fresh).then(Kept::default) }
+    }
+
+    /// Asks, up to the head of the answer. The rest of it is read while the connection is held, and then it can be kept.
+    pub(crate) async fn ask(&self, request: impl Fn() -> Request<Body>) -> Result<(Response<Incoming>, Held<'_>), String> {
+        while let Some(mut connection) = self.kept.as_ref().and_then(Kept::take) {
+            if !connection.is_ready().await {
+                continue;
+            }
+            match self.exchange(connection, request()).await {
+                Err(failure) if failure.crossed => break,
+                ended => return ended.map_err(|f| f.reason),
+            }
+        }
+        let connection = self.dialer.dial().await?;
+        self.exchange(connection, request()).await.map_err(|f| f.reason)
+    }
+
+    async fn exchange(&self, connection: Connection, request: Request<Body>) -> Result<(Response<Incoming>, Held<'_>), Failure> {
+        let mut held = Held { connection: Some(connection), kept: self.kept.as_ref() };
+        let response = held.connection().ask(request).await?;
+        Ok((response, held))
+    }
+}
+
+/// A connection while it is asked. Only a complete answer lets it live on: an error or a timeout closes it.
+pub(crate) struct Held<'a> {
+    connection: Option<Connection>,
+    kept: Option<&'a Kept>,
+}
+
+impl Held<'_> {
+    fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("held until kept")
+    }
+
+    /// The answer is complete: the connection may be asked again.
+    pub(crate) fn keep(mut self) {
+        if let (Some(kept), Some(connection)) = (self.kept, self.connection.take()) {
+            kept.put(connection);
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let (Some(kept), Some(connection)) = (self.kept, &self.connection) {
+            kept.forget(connection);
+        }
+    }
+}
+
 /// Makes new connections to one server.
-pub(super) struct Dialer {
-    pub(super) endpoint: Endpoint,
-    pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
-    pub(super) http2: bool,
+pub(crate) struct Dialer {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    pub(crate) http2: bool,
 }
 
 impl Dialer {
-    pub(super) async fn dial(&self) -> Result<Connection, String> {
+    pub(crate) async fn dial(&self) -> Result<Connection, String> {
         let began = Instant::now();
         let tcp = self.endpoint.connect().await?;
         let round_trip = began.elapsed();
@@ -94,22 +161,22 @@ enum Sender {
 }
 
 /// One connection. Dropped, it is closed: nothing of a question that was given up lives on.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     sender: Sender,
     round_trip: Duration,
     driver: Arc<Driver>,
 }
 
 /// Why a connection gave no answer.
-pub(super) struct Failure {
-    pub(super) reason: String,
+pub(crate) struct Failure {
+    pub(crate) reason: String,
     /// The server had closed the connection before it saw the question: not a failure of the user.
-    pub(super) crossed: bool,
+    pub(crate) crossed: bool,
 }
 
 impl Connection {
     /// Waits until a kept connection can be asked again; false: it has been closed.
-    pub(super) async fn is_ready(&mut self) -> bool {
+    pub(crate) async fn is_ready(&mut self) -> bool {
         match &mut self.sender {
             Sender::One(s) => s.ready().await.is_ok(),
             Sender::Two(s) => s.ready().await.is_ok(),
@@ -120,7 +187,7 @@ impl Connection {
     ///
     /// A close that *crossed* the question on its way shows within one round trip after sending. A later one is the
     /// server dying while it worked, which a user would have felt.
-    pub(super) async fn ask(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
+    pub(crate) async fn ask(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
         let sent = Instant::now();
         let answer = match &mut self.sender {
             Sender::One(s) => s.try_send_request(request).await,
@@ -143,7 +210,7 @@ fn is_close(error: &hyper::Error) -> bool {
 }
 
 /// A hyper error in the words of a sample's reason.
-pub(super) fn of_hyper(error: &hyper::Error) -> String {
+pub(crate) fn of_hyper(error: &hyper::Error) -> String {
     if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         return "connection closed before the answer was complete".into();
     }
@@ -158,11 +225,11 @@ pub(super) fn of_hyper(error: &hyper::Error) -> String {
 /// HTTP/1 keeps one for each question that was in flight at once, so never more than the prober allows. HTTP/2 keeps
 /// one that all questions share.
 #[derive(Default)]
-pub(super) struct Kept(Mutex<VecDeque<(Instant, Connection)>>);
+pub(crate) struct Kept(Mutex<VecDeque<(Instant, Connection)>>);
 
 impl Kept {
     /// A connection to ask on. A shared one stays here as well.
-    pub(super) fn take(&self) -> Option<Connection> {
+    pub(crate) fn take(&self) -> Option<Connection> {
         let mut kept = self.lock();
         loop {
             let (since, connection) = kept.pop_back()?;
@@ -183,7 +250,7 @@ impl Kept {
     }
 
     /// Keeps a connection whose answer is complete.
-    pub(super) fn put(&self, connection: Connection) {
+    pub(crate) fn put(&self, connection: Connection) {
         let mut kept = self.lock();
         if matches!(connection.sender, Sender::One(_)) || kept.is_empty() {
             kept.push_back((Instant::now(), connection));
@@ -195,7 +262,7 @@ impl Kept {
 
     /// Stops sharing this connection: a question on it was given up, and the next one shall not inherit its fate.
     /// Questions still in flight on it go on.
-    pub(super) fn forget(&self, connection: &Connection) {
+    pub(crate) fn forget(&self, connection: &Connection) {
         if matches!(connection.sender, Sender::One(_)) {
             return;
         }

@@ -1,7 +1,7 @@
 //! A command line in words, without a shell: spaces part, quotes hold together, a backslash takes the next character as it is.
 
 /// Splits a command line. Inside `'…'` nothing is special; inside `"…"` only the backslash before `"` and `\`.
-pub(super) fn split(line: &str) -> Result<Vec<String>, String> {
+pub(crate) fn split(line: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = line.chars();
