@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chaos_core::failpoint;
+use chaos_testbed::{Machine, Payload};
 
 use crate::chaos;
 use crate::harness::crash::{Act, Case, Scene, VICTIMS, Victim, When, all, crash};
+use crate::scaffold::not_covered;
 use crate::scenes::{Mechanism, mechanisms};
 
 /// One case: nothing may be left in the world, and nothing in the state directory.
@@ -63,11 +65,49 @@ fn rule_37_crash_matrix() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
+/// What depends on the kernel, on one that has what this one may lack: control groups of the second version, netem.
+#[test]
+#[allow(clippy::print_stdout, reason = "the counts are part of the result")]
+fn rule_37_crash_matrix_of_another_kernel() {
+    let payload = Payload::new().with_this_test().with_program(chaos());
+    match Machine::boot(&payload) {
+        Ok(machine) => {
+            let tests = ["--exact", "crash::here_on_another_kernel", "--ignored", "--nocapture"];
+            println!("{}", machine.run_this_test(&tests, Duration::from_secs(400)));
+        }
+        Err(absent) => not_covered("rule_37_crash_matrix_of_another_kernel", &absent.0),
+    }
+}
+
+/// Two points of each mechanism that this kernel's twin has passed whole.
+#[test]
+#[ignore = "runs in a virtual machine"]
+#[allow(clippy::print_stdout, reason = "whoever sees it fail must be able to repeat it")]
+fn here_on_another_kernel() {
+    let seed = asked("CHAOS_CAMPAIGN_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    println!("points drawn by seed {seed}");
+    let mut draw = SplitMix(seed);
+    let mut cases = Vec::new();
+    for mechanism in mechanisms().into_iter().filter(|m| m.other_kernel) {
+        let mut points = failpoint::ALL.to_vec();
+        while points.len() > 2 {
+            points.swap_remove(draw.below(points.len() as u64));
+        }
+        cases.extend(points.iter().flat_map(|point| VICTIMS.map(|victim| case(mechanism, When::At(point), victim, None))));
+    }
+    assert!(!cases.is_empty(), "nothing to try");
+    let failures = all("crash matrix of another kernel", cases);
+    assert!(failures.is_empty(), "seed {seed}: {failures:#?}");
+}
+
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|v| v.parse().ok())
+}
+
 /// `CHAOS_CAMPAIGN_KILLS` says how many, `CHAOS_CAMPAIGN_SEED` which.
 #[test]
 #[allow(clippy::print_stdout, reason = "whoever sees it fail must be able to repeat it")]
 fn random_kills() {
-    let asked = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
     let usual = if std::env::var_os("CI").is_some() { 300 } else { 60 };
     let kills = asked("CHAOS_CAMPAIGN_KILLS").unwrap_or(usual);
     let seed = asked("CHAOS_CAMPAIGN_SEED").unwrap_or_else(|| u64::from(std::process::id()));

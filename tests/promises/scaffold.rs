@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub(crate) use chaos_testbed::not_covered;
 pub(crate) use program::{Outcome, Program};
 pub(crate) use server::{Answer, Server};
 pub(crate) use victim::Victim;
@@ -22,15 +23,6 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         assert!(began.elapsed() < PATIENCE, "not in {PATIENCE:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Says that something is not held by this run of the tests, and why (RULES 38).
-pub(crate) fn not_covered(test: &str, why: &str) {
-    if let Some(path) = std::env::var_os("CHAOS_NOT_COVERED") {
-        let line = format!("{test}: {why}\n");
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        let _ = file.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes()));
     }
 }
 

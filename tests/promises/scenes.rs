@@ -22,28 +22,27 @@ use crate::scaffold::not_covered;
 pub(crate) struct Mechanism {
     pub(crate) name: &'static str,
     pub(crate) scene: fn(&Path, &str) -> Scene,
+    /// Does it depend on what the kernel has? Then it is tried on another one, too.
+    pub(crate) other_kernel: bool,
 }
 
 /// Those that this host can do; what it cannot is said.
 pub(crate) fn mechanisms() -> Vec<Mechanism> {
     let mut all = vec![
-        Mechanism { name: "signal", scene: signal },
-        Mechanism { name: "helper", scene: helper },
-        Mechanism { name: "file", scene: file },
-        Mechanism { name: "system process", scene: system_process },
+        Mechanism { name: "signal", scene: signal, other_kernel: false },
+        Mechanism { name: "helper", scene: helper, other_kernel: false },
+        Mechanism { name: "file", scene: file, other_kernel: false },
+        Mechanism { name: "system process", scene: system_process, other_kernel: false },
     ];
     match Disk::mount() {
-        Some(_) => all.push(Mechanism { name: "held file", scene: held_file }),
+        Some(_) => all.push(Mechanism { name: "held file", scene: held_file, other_kernel: false }),
         None => not_covered("crash matrix, held file", "no file system can be mounted"),
     }
-    for (mechanism, controller) in
-        [(Mechanism { name: "control group", scene: control_group }, "cpu"), (Mechanism { name: "freezer", scene: freezer }, "freezer")]
+    for (name, scene, controller) in [("control group", control_group as fn(&Path, &str) -> Scene, "cpu"), ("freezer", freezer, "freezer")]
     {
         match Group::new(controller) {
-            Some(_) => all.push(mechanism),
-            None => {
-                not_covered(&format!("crash matrix, {}", mechanism.name), &format!("no {controller} control group can be made"));
-            }
+            Some(_) => all.push(Mechanism { name, scene, other_kernel: true }),
+            None => not_covered(&format!("crash matrix, {name}"), &format!("no {controller} control group can be made")),
         }
     }
     all
@@ -297,8 +296,8 @@ impl Group {
         let folder = root.or_else(unified)?.join(format!("chaos-test-{}-{n}", std::process::id()));
         fs::create_dir(&folder).ok()?;
         let group = Self { folder };
-        let offers = ["cpu.cfs_quota_us", "cpu.max", "freezer.state", "cgroup.freeze"];
-        offers.iter().any(|file| file.starts_with(&controller[..3]) && group.folder.join(file).exists()).then_some(group)
+        let offers = [("cpu", "cpu.cfs_quota_us"), ("cpu", "cpu.max"), ("freezer", "freezer.state"), ("freezer", "cgroup.freeze")];
+        offers.iter().any(|(what, file)| *what == controller && group.folder.join(file).exists()).then_some(group)
     }
 }
 

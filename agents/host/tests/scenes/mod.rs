@@ -12,6 +12,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub(crate) use chaos_testbed::not_covered;
+
 use chaos_core::target::{Facets, Identity, ProcessId, Target};
 
 /// A child that is killed, with its whole process group, at the end of the scene.
@@ -105,17 +107,6 @@ pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         assert!(since.elapsed() < Duration::from_secs(20), "never came: {what}");
         std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A test that cannot run here says so; nothing is skipped in silence.
-/// `tests/run` counts the lines of the file that `CHAOS_NOT_COVERED` names.
-#[allow(clippy::print_stderr, reason = "whoever runs one test alone is told too")]
-pub(crate) fn not_covered(test: &str, why: &str) {
-    eprintln!("not covered here: {test}: {why}");
-    if let Some(path) = std::env::var_os("CHAOS_NOT_COVERED") {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        let _ = file.and_then(|mut file| std::io::Write::write_all(&mut file, format!("{test}: {why}\n").as_bytes()));
     }
 }
 
