@@ -36,7 +36,7 @@ pub async fn standing(experiment: &Experiment, run: &str, known: &Known<'_>, wav
             }
         }
         match kind.system(&set.name, &set.selector, &context) {
-            Ok(process) => processes.extend(process),
+            Ok(more) => processes.extend(more),
             Err(e) => refusals.push(Refusal { path: format!("targets.{}.{}", set.name, set.kind), message: e.message, hint: e.hint }),
         }
     }

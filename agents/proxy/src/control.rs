@@ -25,7 +25,7 @@ use crate::engine::{Proxy, Upstream};
 use crate::toxic::Speaks;
 
 pub use client::{ControlError, Lifeline, ask, state};
-pub use place::place;
+pub use place::{place, place_before};
 pub(crate) use server::serve;
 
 /// No line is longer.

@@ -22,7 +22,7 @@ mod upstream;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
@@ -84,8 +84,14 @@ impl Engine {
     /// If its address cannot be listened on, or its control socket cannot be made.
     pub fn open(&self, config: ProxyConfig) -> io::Result<Arc<Proxy>> {
         let listener = listener::listen(config.listen)?;
+        let second = match &config.upstream {
+            // A host without IPv6 has no connections of it.
+            Upstream::Original { .. } => listener::listen((Ipv6Addr::UNSPECIFIED, 0).into()).ok(),
+            Upstream::Fixed(_) => None,
+        };
         let proxy = Arc::new(Proxy {
             listen: listener.local_addr()?,
+            listen_v6: second.as_ref().and_then(|second| second.local_addr().ok()),
             upstream: Arc::new(config.upstream),
             speaks: config.speaks,
             armory: Arc::new(Armory::new()),
@@ -94,13 +100,15 @@ impl Engine {
             let _runtime = self.runtime.enter();
             control::serve(&proxy)?;
         }
-        let (accepting, workers) = (Arc::clone(&proxy), Arc::clone(&self.workers));
-        self.runtime.spawn(async move {
-            tokio::select! {
-                () = accepting.armory.closed() => {}
-                _ = listener::accept(listener, Arc::clone(&accepting), workers) => {}
-            }
-        });
+        for listener in std::iter::once(listener).chain(second) {
+            let (accepting, workers) = (Arc::clone(&proxy), Arc::clone(&self.workers));
+            self.runtime.spawn(async move {
+                tokio::select! {
+                    () = accepting.armory.closed() => {}
+                    _ = listener::accept(listener, Arc::clone(&accepting), workers) => {}
+                }
+            });
+        }
         self.proxies.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&proxy));
         Ok(proxy)
     }

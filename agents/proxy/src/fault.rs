@@ -99,6 +99,9 @@ impl<T: Toxic> Fault for ToxicFault<T> {
         let undo = Undo::V1 { id: id.tag(), listen: facet.listen.clone(), control: facet.control.clone(), with };
         let mut prepared =
             Prepared::new(undo).note(format!("everybody who connects to {} feels it; the proxy is process {}", facet.listen, state.pid));
+        if facet.upstream.is_none() {
+            prepared = prepared.note("connections made before the proxy stood there are not led through it, and meet nothing");
+        }
         for claim in spec.claims() {
             prepared = prepared.claim(format!("proxy:{}/{claim}", facet.control.display()));
         }

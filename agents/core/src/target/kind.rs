@@ -25,13 +25,13 @@ pub trait TargetKind: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// The process that must stand for the whole run so that the members exist: a proxy. Started as a process of `system:`, before the
-    /// baseline, and stopped at the end. `None`: nothing need be started, or it stands already.
+    /// The processes that must stand for the whole run so that the members exist: proxies. Started as processes of `system:`, before the
+    /// baseline, and stopped at the end. Those that stand already are not among them.
     ///
     /// # Errors
-    /// If it can never stand.
-    fn system(&self, _set: &str, _selector: &Self::Selector, _context: &ResolveContext) -> Result<Option<SystemProcess>, ResolveError> {
-        Ok(None)
+    /// If one can never stand.
+    fn system(&self, _set: &str, _selector: &Self::Selector, _context: &ResolveContext) -> Result<Vec<SystemProcess>, ResolveError> {
+        Ok(Vec::new())
     }
 
     /// Finds everything that matches, healthy or not.
@@ -67,7 +67,7 @@ pub trait AnyTargetKind: Send + Sync {
     ///
     /// # Errors
     /// As there.
-    fn system(&self, set: &str, selector: &Value, context: &ResolveContext) -> Result<Option<SystemProcess>, ResolveError>;
+    fn system(&self, set: &str, selector: &Value, context: &ResolveContext) -> Result<Vec<SystemProcess>, ResolveError>;
     /// See [`TargetKind::resolve`].
     fn resolve<'a>(&'a self, selector: &'a Value, context: &'a ResolveContext) -> BoxFuture<'a, Result<Population, ResolveError>>;
 }
@@ -137,7 +137,7 @@ impl<K: TargetKind> AnyTargetKind for Erased<K> {
         }
     }
 
-    fn system(&self, set: &str, selector: &Value, context: &ResolveContext) -> Result<Option<SystemProcess>, ResolveError> {
+    fn system(&self, set: &str, selector: &Value, context: &ResolveContext) -> Result<Vec<SystemProcess>, ResolveError> {
         self.0.system(set, &decode::<K>(selector)?, context)
     }
 

@@ -8,13 +8,34 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
+use crate::engine::{Proxy, Upstream};
+
 /// The control socket of the proxy of this user that listens there, in this network namespace, whether one does or not.
 ///
 /// Nothing of the environment has a say: executor and proxy must agree.
 #[must_use]
 pub fn place(listen: SocketAddr) -> PathBuf {
-    let namespace = std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |m| m.ino());
-    folder().join(format!("{namespace}-{listen}.sock"))
+    folder().join(format!("{}-{listen}.sock", namespace()))
+}
+
+/// The network namespace of this thread, by inode.
+fn namespace() -> u64 {
+    std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |m| m.ino())
+}
+
+/// The control socket of this proxy.
+pub(super) fn place_of(proxy: &Proxy) -> PathBuf {
+    match proxy.upstream() {
+        Upstream::Fixed(_) => place(proxy.listen()),
+        Upstream::Original { ports, .. } => place_before(namespace(), ports),
+    }
+}
+
+/// The control socket of the proxy of this user that stands before these ports in a network namespace, whether one does or not.
+#[must_use]
+pub fn place_before(namespace: u64, ports: &[u16]) -> PathBuf {
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    folder().join(format!("{namespace}-before-{}.sock", ports.join(",")))
 }
 
 /// `/run/chaos/proxy` for root, `/run/user/UID/chaos/proxy` for others, `/tmp/chaos-UID/proxy` where there is no such place.

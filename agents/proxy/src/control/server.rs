@@ -10,7 +10,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-use super::{Answer, Ask, LONGEST_LINE, State, place};
+use super::place::{self, place_of};
+use super::{Answer, Ask, LONGEST_LINE, State};
 use crate::engine::Proxy;
 
 /// How many may speak at once.
@@ -32,7 +33,7 @@ impl ControlSocket {
     /// Binds the socket of a proxy. Whoever listens at the address owns the name: what a dead process left there is replaced.
     fn bind(proxy: &Proxy) -> io::Result<Self> {
         place::made()?;
-        let path = place(proxy.listen());
+        let path = place_of(proxy);
         if path.symlink_metadata().is_ok_and(|m| m.file_type().is_socket()) {
             std::fs::remove_file(&path)?;
         }
@@ -47,7 +48,7 @@ impl ControlSocket {
 /// Serves a proxy's control socket until the proxy is closed. Must be called on a runtime.
 pub(crate) fn serve(proxy: &Arc<Proxy>) -> io::Result<()> {
     let socket = ControlSocket::bind(proxy)
-        .map_err(|e| io::Error::new(e.kind(), format!("make the control socket {}: {e}", place(proxy.listen()).display())))?;
+        .map_err(|e| io::Error::new(e.kind(), format!("make the control socket {}: {e}", place_of(proxy).display())))?;
     let proxy = Arc::clone(proxy);
     tokio::spawn(async move {
         let closing = Arc::clone(&proxy);

@@ -22,6 +22,7 @@ const LONGEST_ID: usize = 256;
 /// One proxy of an engine.
 pub struct Proxy {
     pub(crate) listen: SocketAddr,
+    pub(crate) listen_v6: Option<SocketAddr>,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) speaks: Speaks,
     pub(crate) armory: Arc<Armory>,
@@ -32,6 +33,12 @@ impl Proxy {
     #[must_use]
     pub fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// Where it listens for redirected connections of IPv6 as well, if it stands before whatever they were going to.
+    #[must_use]
+    pub fn listen_v6(&self) -> Option<SocketAddr> {
+        self.listen_v6
     }
 
     /// What it stands before.

@@ -23,6 +23,8 @@ pub enum Upstream {
     Fixed(Address),
     /// Wherever the client wanted to go before the kernel redirected it.
     Original {
+        /// The ports that are redirected.
+        ports: Vec<u16>,
         /// The mark that the proxy's own connections bear, by which the redirect spares them.
         mark: u32,
     },
@@ -46,7 +48,7 @@ impl Upstream {
                 Ok(ip) => TcpStream::connect(SocketAddr::new(ip, to.port())).await,
                 Err(_) => first_of(lookup_host((to.host(), to.port())).await?).await,
             },
-            Self::Original { mark } => {
+            Self::Original { mark, .. } => {
                 let to = original(client)?;
                 if to == client.local_addr()? {
                     return Err(io::Error::other("this connection was not redirected"));
