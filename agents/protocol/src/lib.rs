@@ -6,6 +6,7 @@
 //! | [`sse`] | event streams, and the chunks of language models in them | `sse` probe, `stream.*` |
 //! | [`dns`] | DNS messages | `dns` probe, `net.dns` |
 //! | [`postgres`] | frames of both sides, kinds of statement | `postgres.*` |
+//! | [`http1`] | heads and bodies of HTTP/1.1, to the byte | `http.*`, `stream.*`, `s3.*` |
 //! | [`grpc`] | length-prefixed messages, the health protocol | `grpc` probe |
 //!
 //! Every reader takes whatever came, in whatever pieces, and gives the same for all of them: `read(&mut bytes)` moves `bytes`
@@ -14,6 +15,7 @@
 
 pub mod dns;
 pub mod grpc;
+pub mod http1;
 pub mod postgres;
 pub mod resp;
 pub mod sse;

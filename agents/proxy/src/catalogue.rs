@@ -7,8 +7,8 @@ use chaos_core::SpecError;
 use chaos_core::literal::Percent;
 use serde_json::Value;
 
-use crate::tcp;
 use crate::toxic::{Act, Speaks, Toxic};
+use crate::{http, s3, stream, tcp};
 
 /// Whoever wants every toxic with its type: the fault table, and the data plane.
 pub(crate) trait Visitor {
@@ -28,6 +28,21 @@ pub(crate) fn visit(to: &mut impl Visitor) {
     to.toxic::<tcp::slice::Slice>();
     to.toxic::<tcp::refuse::Refuse>();
     to.toxic::<tcp::down::Down>();
+    to.toxic::<http::status::Status>();
+    to.toxic::<http::delay::Delay>();
+    to.toxic::<http::abort::Abort>();
+    to.toxic::<http::truncate::Truncate>();
+    to.toxic::<http::replace::Replace>();
+    to.toxic::<stream::first_token::FirstToken>();
+    to.toxic::<stream::gap::Gap>();
+    to.toxic::<stream::stall::Stall>();
+    to.toxic::<stream::cut::Cut>();
+    to.toxic::<stream::error::Error>();
+    to.toxic::<stream::malformed::Malformed>();
+    to.toxic::<s3::slow_first_byte::SlowFirstByte>();
+    to.toxic::<s3::stall::Stall>();
+    to.toxic::<s3::truncate::Truncate>();
+    to.toxic::<s3::slow_down::SlowDown>();
 }
 
 /// A toxic made from its fields.

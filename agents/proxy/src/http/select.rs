@@ -1,0 +1,89 @@
+//! Which exchanges are meant.
+
+use std::collections::BTreeMap;
+
+use chaos_core::fault::SpecError;
+use chaos_core::literal::{Pattern, Percent};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::message::RequestHead;
+
+/// Which exchanges a fault means. All that is given must fit; what is not given fits everything.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Select {
+    /// Methods, in any letter case: `[GET, POST]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// Pattern of the path, without its query: `/v1/*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<Pattern>,
+    /// Patterns of the request's fields: `{x-tenant: "42*"}`. A field that is absent fits no pattern.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Pattern>,
+    /// Share of the requests that are meant, drawn for each; all where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Percent>,
+    /// Share of the connections that are meant, drawn for each; all where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    connections: Option<Percent>,
+}
+
+/// Which exchanges a toxic means.
+pub trait Meant {
+    /// Is this request one that is meant? The share is not drawn here.
+    fn fits(&self, request: &dyn RequestHead) -> bool;
+    /// The share of those that is meant; all where it is not given.
+    fn share(&self) -> Option<Percent>;
+}
+
+impl Meant for Select {
+    fn fits(&self, request: &dyn RequestHead) -> bool {
+        let method = self.methods.is_empty() || self.methods.iter().any(|m| m.eq_ignore_ascii_case(request.method()));
+        let path = self.path.as_ref().is_none_or(|p| p.matches(request.path()));
+        method && path && self.headers.iter().all(|(name, pattern)| request.get(name).is_some_and(|v| pattern.matches(v)))
+    }
+
+    fn share(&self) -> Option<Percent> {
+        self.requests
+    }
+}
+
+impl Select {
+    /// The share of connections that is meant.
+    #[must_use]
+    pub fn connections(&self) -> Percent {
+        self.connections.unwrap_or(Percent::HUNDRED)
+    }
+
+    /// What is wrong with it.
+    #[must_use]
+    pub fn check(&self) -> Vec<SpecError> {
+        let methods = self.methods.iter().enumerate().filter(|(_, m)| http::Method::from_bytes(m.as_bytes()).is_err());
+        let methods = methods.map(|(n, m)| SpecError::new(format!("methods[{n}]"), format!("`{m}` is no method")).hint("GET, POST …"));
+        let fields = self.headers.keys().filter(|name| http::HeaderName::from_bytes(name.as_bytes()).is_err());
+        let fields = fields.map(|name| SpecError::new(format!("headers.{name}"), format!("`{name}` is no name of a field")));
+        methods.chain(fields).collect()
+    }
+
+    /// What of a proxy a toxic of that kind takes for itself: the same exchanges cannot be meant twice.
+    #[must_use]
+    pub fn claims(&self, kind: &str) -> Vec<String> {
+        vec![format!("{kind} {}", serde_json::to_string(self).unwrap_or_default())]
+    }
+}
+
+/// What is wrong with a field that is to be sent, if anything.
+pub(crate) fn check_field(name: &str, value: Option<&str>) -> Option<SpecError> {
+    let path = format!("set_headers.{name}");
+    if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Some(SpecError::new(path, format!("`{name}` is no name of a field")));
+    }
+    if value.is_some_and(|value| http::HeaderValue::from_str(value).is_err()) {
+        return Some(SpecError::new(path, "a field holds one line of text"));
+    }
+    let framing = ["content-length", "transfer-encoding", "connection"].iter().any(|own| name.eq_ignore_ascii_case(own));
+    framing.then(|| {
+        SpecError::new(path, format!("`{name}` says where the answer ends: it is not to be set")).hint("see http.truncate, http.abort")
+    })
+}
