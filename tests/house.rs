@@ -63,6 +63,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("serde_saphyr", &["src/experiment"]),
     ("hyper::", &["agents/probe/src", "examples/demo/src"]),
     ("procfs::", &["agents/host/src", "agents/probe/src"]),
+    ("h2::", &["agents/proxy/src"]),
     ("maud::", &["src/report"]),
 ];
 
