@@ -8,6 +8,9 @@ pub(crate) mod file_corrupt;
 mod helped;
 pub(crate) mod memory_fill;
 pub(crate) mod memory_limit;
+pub(crate) mod net_dns;
+pub(crate) mod net_partition;
+pub(crate) mod net_reset;
 pub(crate) mod process_kill;
 pub(crate) mod process_pause;
 pub(crate) mod system_process;
@@ -18,6 +21,7 @@ use chaos_core::FaultError;
 use chaos_core::target::ProcessId;
 use rustix::io::Errno;
 
+use crate::net::namespace::Namespace;
 use crate::process::{Held, Snapshot, name_of};
 
 /// The processes, as a fault needs them.
@@ -42,4 +46,9 @@ fn not_signalled(signal: &str, id: ProcessId, errno: Errno) -> FaultError {
 /// The shell's way to ask whether a pid is still the process meant.
 pub(crate) fn is_still(id: ProcessId) -> String {
     format!(r#"[ "$(sed 's/.*) //' /proc/{}/stat | cut -d' ' -f20)" = {} ]"#, id.pid, id.start_ticks)
+}
+
+/// The shell's way into a network namespace, through whoever lived in it.
+fn in_namespace(namespace: &Namespace, command: &str) -> String {
+    format!("{} && nsenter --net --target {} {command}", is_still(namespace.process), namespace.process.pid)
 }

@@ -7,11 +7,13 @@
 #![allow(clippy::disallowed_methods, reason = "this is the world's own module for helpers: what they take is theirs, and goes with them")]
 
 mod burn;
+mod dns;
 mod fill_memory;
 mod hold_file;
 mod keep;
 mod lifeline;
 
+pub(crate) use dns::{redirection as dns_redirection, tally_of as dns_tally_of};
 pub(crate) use start::{Helper, Helpers};
 mod start;
 
@@ -36,6 +38,7 @@ pub fn helper_main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         "burn" => burn::run(&order),
         "fill-memory" => fill_memory::run(&order),
         "hold-file" => hold_file::run(&order),
+        "dns" => dns::run(&order),
         _ => return ExitCode::from(2),
     };
     match done {

@@ -44,6 +44,9 @@ pub fn faults(world: &Arc<Host>) -> Table {
         .with(faults::memory_fill::MemoryFill, world)
         .with(faults::disk_fill::DiskFill, world)
         .with(faults::file_corrupt::FileCorrupt, world)
+        .with(faults::net_partition::NetPartition, world)
+        .with(faults::net_reset::NetReset, world)
+        .with(faults::net_dns::NetDns, world)
         .with(faults::system_process::SystemProcessFault, world)
 }
 

@@ -3,7 +3,9 @@
 #![allow(dead_code, unused_imports, reason = "the faults that stand on it follow")]
 
 pub(crate) mod connections;
+pub(crate) mod cut;
 pub(crate) mod flow;
+pub(crate) mod lie;
 pub(crate) mod link;
 pub(crate) mod namespace;
 pub(crate) mod netlink;

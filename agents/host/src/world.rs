@@ -11,6 +11,7 @@ use crate::cgroup::Cgroups;
 use crate::disk::Store;
 use crate::guard;
 use crate::helper::{Helper, Helpers};
+use crate::net::nftables::Tables;
 use crate::process::{Listening, Snapshot, Sockets, name_of};
 use crate::spawn::Spawner;
 use crate::system::Systems;
@@ -29,6 +30,7 @@ pub struct Host {
     pub(crate) spawner: Spawner,
     pub(crate) systems: Systems,
     helpers: Helpers,
+    tables: Tables,
 }
 
 impl Host {
@@ -46,7 +48,14 @@ impl Host {
                 settings: RwLock::new(Settings { ours: Vec::new(), logs: std::env::temp_dir() }),
             }),
         };
-        Self { view, secrets: RwLock::new(Secrets::new()), spawner: Spawner::new(), systems: Systems::new(), helpers: Helpers::default() }
+        Self {
+            view,
+            secrets: RwLock::new(Secrets::new()),
+            spawner: Spawner::new(),
+            systems: Systems::new(),
+            helpers: Helpers::default(),
+            tables: Tables::default(),
+        }
     }
 
     /// Tells the host about the run: secrets for the environment of processes, and the folder for their logs.
@@ -75,6 +84,10 @@ impl Host {
 
     pub(crate) fn end_helpers(&self, tag: &str) -> std::io::Result<bool> {
         self.helpers.end(tag)
+    }
+
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     pub(crate) fn secrets(&self) -> Secrets {

@@ -10,6 +10,7 @@ use chaos_core::conformance::{Scene, check};
 use chaos_host::{Host, faults};
 use chaos_testbed::{Payload, also_in_a_machine};
 use scenes::cgroups::{FakeCgroups, RealGroup};
+use scenes::network;
 use scenes::{Started, children, path_target, process_target, state, target, wait_for};
 use serde_json::json;
 
@@ -37,6 +38,21 @@ async fn every_way_to_damage_a_file_keeps_the_contract() {
     check(fault, &|| a_file(json!({"flip": "1 MiB"}))).await;
     check(fault, &|| a_file(json!({"delete": true}))).await;
     check(fault, &|| a_file(json!({"replace": "/etc/passwd"}))).await;
+}
+
+/// Every way to cut off, and every answer for a name.
+#[tokio::test]
+async fn every_way_to_cut_off_and_every_answer_keeps_the_contract() {
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let cut = table.get("net.partition").expect("the fault");
+    check(cut, &|| network::to_cut_off(json!({}))).await;
+    check(cut, &|| network::to_cut_off(json!({"direction": "in", "family": "ipv6"}))).await;
+    check(cut, &|| network::to_cut_off(json!({"direction": "out", "hosts": ["127.0.0.0/8"], "interface": "lo"}))).await;
+    let dns = table.get("net.dns").expect("the fault");
+    for answer in [json!("servfail"), json!("refused"), json!("timeout"), json!({"addresses": ["192.0.2.1", "2001:db8::1"]})] {
+        check(dns, &|| network::to_misname(json!({"names": ["store.internal"], "answer": answer}))).await;
+    }
 }
 
 /// The same faults on control groups of this host's own kernel, whatever their version.
@@ -89,6 +105,9 @@ fn scene_for(kind: &str) -> Option<fn() -> Scene> {
         "disk.fill" => a_disk_to_fill,
         "file.corrupt" => a_file_to_flip,
         "system.process" => a_process_to_start,
+        "net.partition" => || network::to_cut_off(json!({"how": "reject"})),
+        "net.reset" => network::to_reset,
+        "net.dns" => || network::to_misname(json!({"names": ["*.internal"]})),
         _ => return None,
     })
 }

@@ -13,8 +13,10 @@ use chaos_core::conformance::arm;
 use chaos_core::fault::InjectionId;
 use chaos_core::target::Facets;
 use chaos_host::{Host, faults};
+use chaos_testbed::Twin;
 use scenes::cgroups::FakeCgroups;
 use scenes::files::{everything_below, write_with_everything};
+use scenes::network::Networked;
 use scenes::{Started, children, path_target, process_target, state, target, wait_for};
 use serde_json::{Value, json};
 
@@ -36,6 +38,9 @@ async fn rule_35_a_forged_undo_touches_nothing_and_panics_nobody() {
     cgroups.group(&[harmed.pid(), children(harmed.pid())[0]]);
     let host = Arc::new(Host::with_cgroups_from(scenes::HELPER, cgroups.proc()));
     let before = everything_below(folder.path(), &file);
+    let networked = Networked::with_names();
+    networked.namespace().sh("nft add table inet chaos-theirs; nft add table inet foreign");
+    let network_before = Twin::of(networked.namespace().pid());
 
     let id = InjectionId { run: format!("forged-{}", std::process::id()), slot: "0.0.0".into() };
     let table = faults(&host);
@@ -47,6 +52,8 @@ async fn rule_35_a_forged_undo_touches_nothing_and_panics_nobody() {
             "memory.fill" => (json!({"size": "1 MiB"}), process_target(harmed.id(), true)),
             "memory.limit" => (json!({"size": "64 MiB"}), process_target(harmed.id(), true)),
             "cpu.limit" => (json!({"cores": 0.5}), process_target(harmed.id(), true)),
+            "net.partition" | "net.reset" => (json!({}), networked.target()),
+            "net.dns" => (json!({"names": ["store.internal"], "answer": {"addresses": ["192.0.2.1"]}}), networked.target()),
             "system.process" => {
                 (json!({"name": "api", "run": ["sleep", "600"], "folder": folder.path(), "stop_grace": "10ms"}), target(Facets::default()))
             }
@@ -69,6 +76,7 @@ async fn rule_35_a_forged_undo_touches_nothing_and_panics_nobody() {
     for entry in std::fs::read_dir(&canary).expect("the canary") {
         assert_eq!(std::fs::read(entry.expect("a file").path()).expect("read"), b"1 2");
     }
+    assert_eq!(Twin::of(networked.namespace().pid()), network_before);
     assert_eq!(state(bystander.pid()), "runs");
     assert_eq!(state(harmed.pid()), "runs");
 }
@@ -105,7 +113,19 @@ async fn rule_35_a_forged_name_never_leads_out_of_the_vault() {
 }
 
 fn forgeries(canary: &Path, bystander: i32) -> Vec<Value> {
-    vec![json!(null), json!(0), json!(bystander), json!(u64::MAX), json!(""), json!("../../etc"), json!("/"), json!(canary), json!([])]
+    vec![
+        json!(null),
+        json!(0),
+        json!(bystander),
+        json!(u64::MAX),
+        json!(""),
+        json!("../../etc"),
+        json!("/"),
+        json!(canary),
+        json!([]),
+        json!("foreign"),
+        json!("chaos-theirs"),
+    ]
 }
 
 /// JSON pointers to everything that holds no more.

@@ -15,7 +15,7 @@ use crate::spawn::Spawner;
 
 /// A helper to start.
 pub(crate) struct Helper<'a> {
-    /// `burn`, `fill-memory`, `hold-file`, `keep`.
+    /// `burn`, `dns`, `fill-memory`, `hold-file`, `keep`.
     pub(crate) kind: &'a str,
     /// The injection's tag.
     pub(crate) tag: &'a str,

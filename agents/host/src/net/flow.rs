@@ -1,7 +1,7 @@
 //! Traffic as it is matched once everything is resolved: addresses, ports, protocols, seen from the side of the target.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use schemars::JsonSchema;
@@ -241,6 +241,16 @@ impl Flow {
     /// Does it look at ports?
     pub(crate) fn has_ports(&self) -> bool {
         !self.peer_ports.is_empty() || !self.own_ports.is_empty()
+    }
+
+    /// Does a TCP connection between these two carry such packets?
+    pub(crate) fn carries_connection(&self, own: SocketAddr, peer: SocketAddr) -> bool {
+        let any = |ranges: &[PortRange], port| ranges.is_empty() || ranges.iter().any(|range| range.contains(port));
+        self.protocol.is_none_or(|protocol| protocol == Protocol::Tcp)
+            && self.family.is_none_or(|family| family == Family::of(peer.ip()))
+            && (self.peers.is_empty() || self.peers.iter().any(|network| network.contains(peer.ip())))
+            && any(&self.peer_ports, peer.port())
+            && any(&self.own_ports, own.port())
     }
 
     /// The versions that it can match.

@@ -6,18 +6,17 @@
 
 mod expression;
 mod held;
-mod network;
 mod ruleset;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use expression::{Family, ICMP, ICMP6, Match, Rule, TCP, Then, UDP};
-pub(crate) use held::Tables;
-pub(crate) use network::{Network, Ports};
-pub(crate) use ruleset::{At, Chain, Ruleset};
+pub(crate) use expression::{ICMP, ICMP6, Match, Rule, TCP, Then, UDP};
+pub(crate) use held::{Tables, refused, rehearse_in, seen_in};
+pub(crate) use ruleset::{At, Chain, Kind, Ruleset};
 
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::netlink::{Message, NetlinkError, Protocol, Reply, Socket};
 
@@ -39,7 +38,8 @@ const FIXED: usize = 4;
 const PREFIX: &str = "chaos-";
 
 /// Who holds a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Ownership {
     /// The socket that made it: it goes with the socket.
     Owned,

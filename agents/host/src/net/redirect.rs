@@ -11,9 +11,10 @@ use chaos_core::target::ProcessId;
 use rustix::io::Errno;
 use rustix::net::sockopt::{ip_original_dst, ipv6_original_dst};
 
+use super::flow::Family;
 use super::namespace::Namespace;
 use super::netlink::{Message, NetlinkError, Reply, Socket};
-use super::nftables::{self, At, Chain, Family, Match, Ownership, Rule, Ruleset, TCP, Then, UDP};
+use super::nftables::{self, At, Chain, Kind, Match, Ownership, Rule, Ruleset, TCP, Then, UDP};
 
 /// Before every other translation of addresses (`NF_IP_PRI_NAT_DST` is -100), so that those still apply to what the listener sends on.
 const PRIORITY: i32 = -110;
@@ -61,15 +62,15 @@ impl Redirection<'_> {
     fn ruleset(&self) -> Ruleset {
         let spared = Rule::new([Match::Mark(MARK)], Then::Accept);
         let output = std::iter::once(spared).chain(self.rules()).collect();
-        let mut chains = vec![Chain::translating("output", At::Output, PRIORITY, output)];
+        let mut chains = vec![Chain::base("output", Kind::Translate, At::Output, PRIORITY, output)];
         if self.whose == Whose::ToThisHost {
-            chains.push(Chain::translating("prerouting", At::Prerouting, PRIORITY, self.rules()));
+            chains.push(Chain::base("prerouting", Kind::Translate, At::Prerouting, PRIORITY, self.rules()));
         }
         Ruleset { tag: self.tag.to_owned(), chains }
     }
 
     fn rules(&self) -> Vec<Rule> {
-        let landings = [(Family::V4, self.to_v4), (Family::V6, self.to_v6)];
+        let landings = [(Family::Ipv4, self.to_v4), (Family::Ipv6, self.to_v6)];
         let landings = landings.into_iter().filter_map(|(family, port)| Some((family, port?)));
         landings.flat_map(|(family, to)| self.transports.iter().flat_map(move |transport| self.of(family, *transport, to))).collect()
     }
@@ -142,6 +143,15 @@ impl Redirected {
 /// If the process has ended, or its namespace may not be entered.
 pub fn enter_namespace_of(process: ProcessId) -> io::Result<()> {
     Namespace::of(process).and_then(|namespace| namespace.enter()).map_err(io::Error::other)
+}
+
+impl Drop for Redirected {
+    fn drop(&mut self) {
+        // The kernel removes it with the socket. But a child that is just being started holds a copy of that for a moment.
+        if let Ok(Some(table)) = nftables::named(&mut self.socket, &self.tag) {
+            let _ = nftables::remove(&mut self.socket, &table);
+        }
+    }
 }
 
 /// Where a TCP connection that was led here was meant to go.

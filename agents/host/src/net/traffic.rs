@@ -4,7 +4,7 @@ mod aim;
 mod control;
 mod names;
 
-pub(crate) use aim::{Aim, Interface};
+pub(crate) use aim::{Aim, Interface, felt_in};
 
 use chaos_core::fault::SpecError;
 use chaos_core::literal::Ports;

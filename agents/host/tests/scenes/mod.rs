@@ -5,6 +5,7 @@
 
 pub(crate) mod cgroups;
 pub(crate) mod files;
+pub(crate) mod network;
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;

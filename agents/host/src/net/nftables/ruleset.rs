@@ -24,7 +24,7 @@ pub(crate) struct Ruleset {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chain {
     /// Its name in the table.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Where packets come from; none: from other chains alone.
     pub(crate) hook: Option<Hook>,
     /// Asked one after the other.
@@ -38,8 +38,29 @@ pub(crate) struct Hook {
     pub(crate) at: At,
     /// Chains with a smaller number are asked first.
     pub(crate) priority: i32,
-    /// May it change where a connection goes? Then it is asked of a connection's first packet alone.
-    pub(crate) translates: bool,
+    /// What it may do.
+    pub(crate) kind: Kind,
+}
+
+/// What a chain may do with packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Let them pass, or not.
+    Filter,
+    /// Change them, upon which their way is found anew. Only of packets that this host sends.
+    Route,
+    /// Change where a connection goes. It is asked of a connection's first packet alone.
+    Translate,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Route => "route",
+            Self::Translate => "nat",
+        }
+    }
 }
 
 /// A place in the way of a packet.
@@ -88,18 +109,13 @@ impl Ruleset {
 
 impl Chain {
     /// One that packets meet by themselves.
-    pub(crate) fn base(name: &'static str, at: At, priority: i32, rules: Vec<Rule>) -> Self {
-        Self { name, hook: Some(Hook { at, priority, translates: false }), rules }
-    }
-
-    /// One that connections meet by themselves, and that may send them elsewhere.
-    pub(crate) fn translating(name: &'static str, at: At, priority: i32, rules: Vec<Rule>) -> Self {
-        Self { name, hook: Some(Hook { at, priority, translates: true }), rules }
+    pub(crate) fn base(name: &str, kind: Kind, at: At, priority: i32, rules: Vec<Rule>) -> Self {
+        Self { name: name.to_owned(), hook: Some(Hook { at, priority, kind }), rules }
     }
 
     /// One that other chains lead to.
-    pub(crate) fn plain(name: &'static str, rules: Vec<Rule>) -> Self {
-        Self { name, hook: None, rules }
+    pub(crate) fn plain(name: &str, rules: Vec<Rule>) -> Self {
+        Self { name: name.to_owned(), hook: None, rules }
     }
 
     fn message(&self, table: &str) -> Message {
@@ -107,11 +123,10 @@ impl Chain {
         const NAME: u16 = 3;
         const HOOK: u16 = 4;
         const TYPE: u16 = 7;
-        let made = message(NEW_CHAIN, CREATE | EXCLUSIVE).text(TABLE, table).text(NAME, self.name);
+        let made = message(NEW_CHAIN, CREATE | EXCLUSIVE).text(TABLE, table).text(NAME, &self.name);
         let Some(hook) = self.hook else { return made };
-        let kind = if hook.translates { "nat" } else { "filter" };
         let placed = made.nested(HOOK, |m| m.be32(1, hook.at.number()).be32(2, hook.priority.cast_unsigned()));
-        placed.text(TYPE, kind)
+        placed.text(TYPE, hook.kind.name())
     }
 
     fn rule(&self, table: &str, rule: &Rule) -> Message {
@@ -119,7 +134,7 @@ impl Chain {
         const CHAIN: u16 = 2;
         const EXPRESSIONS: u16 = 4;
         const USERDATA: u16 = 7;
-        let made = message(NEW_RULE, CREATE | APPEND).text(TABLE, table).text(CHAIN, self.name);
+        let made = message(NEW_RULE, CREATE | APPEND).text(TABLE, table).text(CHAIN, &self.name);
         made.nested(EXPRESSIONS, |list| rule.write(list)).bytes(USERDATA, &comment(table))
     }
 }

@@ -73,10 +73,8 @@ impl Traffic {
         let through = interfaces.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", ");
         let packets = Match { flows, except };
         notes.insert(0, format!("{packets}, through {through}"));
-        let strangers = strangers(&snapshot, &kin.members, &namespace);
-        let own_alone = self.is_of_own_ports() || strangers.is_empty();
         let (reach, bystanders) =
-            if own_alone { (Reach::Target, Bystanders::default()) } else { (Reach::NetworkNamespace, named(&strangers)) };
+            if self.is_of_own_ports() { (Reach::Target, Bystanders::default()) } else { felt_in(&namespace, &snapshot, &kin.members) };
         Ok(Aim { namespace, direction: self.direction.unwrap_or(otherwise), packets, interfaces, reach, bystanders, notes })
     }
 
@@ -187,6 +185,12 @@ fn of_member(member: &Target, from: &Namespace, base: &Flow, ports: &[PortRange]
         return Err(unknown(&format!("it has no{family} address that others reach")));
     }
     Ok(Flow { peers: peers.into_iter().collect(), peer_ports, ..base.clone() })
+}
+
+/// Who feels what is felt by a whole namespace: these alone, if nobody else lives in it.
+pub(crate) fn felt_in(namespace: &Namespace, snapshot: &Snapshot, members: &[ProcessId]) -> (Reach, Bystanders) {
+    let strangers = strangers(snapshot, members, namespace);
+    if strangers.is_empty() { (Reach::Target, Bystanders::default()) } else { (Reach::NetworkNamespace, named(&strangers)) }
 }
 
 /// Everybody else in the namespace.

@@ -1,0 +1,145 @@
+//! `net.partition`: packets between the target and its peers do not arrive.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chaos_core::fault::{
+    Armed, Class, Fault, FaultError, Grade, InjectionId, Met, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility,
+    Reverted, SecondNet, SpecError,
+};
+use chaos_core::target::{Facet, Target};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::in_namespace;
+use crate::cgroup::quoted;
+use crate::net::cut::{Cut, How};
+use crate::net::namespace::Namespace;
+use crate::net::nftables::{Ownership, rehearse_in, seen_in};
+use crate::net::traffic::{Direction, Traffic};
+use crate::world::{Host, HostView};
+
+/// Cuts traffic off.
+pub(crate) struct NetPartition;
+
+/// Which traffic, and how it is cut off.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Spec {
+    /// Which traffic.
+    #[serde(flatten)]
+    pub(crate) traffic: Traffic,
+    /// How it is cut off.
+    #[serde(default)]
+    pub(crate) how: How,
+}
+
+/// The table that cuts it off.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "version")]
+pub(crate) enum Undo {
+    /// The first form.
+    #[serde(rename = "1")]
+    V1 {
+        /// Its name and comment.
+        tag: String,
+        /// Where it is.
+        namespace: Namespace,
+        /// Does it go with the executor?
+        ownership: Ownership,
+        /// What it does.
+        cut: Cut,
+    },
+}
+
+impl Fault for NetPartition {
+    type World = Host;
+    type Spec = Spec;
+    type Undo = Undo;
+    const KIND: &'static str = "net.partition";
+
+    fn profile(&self) -> Profile {
+        Profile {
+            summary: "cuts the target off from its peers: packets vanish, or are refused at once",
+            about: "One table of nftables in the target's network namespace, made and removed as a whole. `how: drop` loses packets without a \
+                word: connections stay half-open, requests hang until somebody's timeout. `how: reject` answers each: TCP by a reset, all else \
+                by *port unreachable* (ICMP). Both versions of the internet protocol are cut off unless `family` says which, in both \
+                directions unless `direction` says one; the packets by which IPv6 neighbours find one another are not.\n\n\
+                The table belongs to the executor: the kernel removes it when that dies, whatever kills it, and neither `nft flush ruleset` \
+                nor a firewall that reloads touches it. A kernel before 5.12 has no such tables; there the executor takes an ordinary one \
+                back, and the plan says so. Other tables stay as they are: what they drop stays dropped, what they accept is cut off all the \
+                same.\n\n\
+                What had been sent comes late: TCP sends again what was lost, at growing intervals, so a connection that was cut off for \
+                30 s may stand still for up to 30 s more.",
+            example: "inject: net.partition\ninto: gateway\nwith: {hosts: [10.0.0.7], ports: 6379, how: drop}\nfor: 30s",
+            takes: &["processes"],
+            facets: &[Facet::Process],
+            privileges: "CAP_NET_ADMIN in the target's network namespace, and CAP_SYS_ADMIN to enter it: root",
+            reach: Reach::NetworkNamespace,
+            reversibility: Reversibility::Exact,
+            persistence: Persistence::DiesWithExecutor,
+            latent: false,
+            second_net: SecondNet::Tag,
+            settle: Duration::ZERO,
+            revert_budget: Duration::from_secs(2),
+            rampable: &[],
+            class: Class::Network,
+            internal: false,
+        }
+    }
+
+    fn check(&self, spec: &Spec) -> Vec<SpecError> {
+        spec.traffic.check()
+    }
+
+    async fn prepare(&self, spec: &Spec, target: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
+        let aim = spec.traffic.aim(target, Direction::Both, view)?;
+        let cut = Cut { packets: aim.packets, ways: aim.direction.ways(), interface: spec.traffic.interface.clone(), how: spec.how };
+        let tag = id.tag();
+        let ownership = rehearse_in(&aim.namespace, &cut.ruleset(&tag))?;
+        let mut prepared = Prepared::new(Undo::V1 { tag, namespace: aim.namespace, ownership, cut });
+        prepared.notes = aim.notes;
+        prepared.reach = Some(aim.reach);
+        prepared.bystanders = aim.bystanders;
+        if ownership == Ownership::Ordinary {
+            prepared.grade = Some(Grade::Leased);
+            prepared
+                .notes
+                .push("this kernel's tables have no owner (Linux 5.12 has them): the table stays if the executor is killed".into());
+        }
+        Ok(prepared)
+    }
+
+    async fn inject(&self, armed: Armed<Undo>, world: &Host) -> Result<Observed, FaultError> {
+        let Undo::V1 { tag, namespace, ownership, cut } = armed.undo();
+        if armed.cancelled() {
+            return Err(FaultError::cancelled());
+        }
+        world.tables().make(namespace, &cut.ruleset(tag), *ownership)?;
+        Ok(Observed::note(format!("{} {}", if cut.how == How::Drop { "dropped:" } else { "rejected:" }, cut.packets)))
+    }
+
+    async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
+        let Undo::V1 { tag, namespace, cut, .. } = undo;
+        let Some(seen) = seen_in(namespace, tag)? else {
+            return Ok(Presence::none());
+        };
+        let met = if seen.packets == 0 { Met::Idle } else { Met::Count(seen.packets) };
+        let meant = cut.ruleset(tag).rules();
+        Ok(if seen.rules == meant {
+            Presence::whole().met(met)
+        } else {
+            Presence::partial(format!("its table has {} rules instead of {meant}: somebody changed it", seen.rules)).met(met)
+        })
+    }
+
+    async fn revert(&self, undo: &Undo, world: &Host) -> Result<Reverted, FaultError> {
+        let Undo::V1 { tag, namespace, .. } = undo;
+        world.tables().remove(namespace, tag)?;
+        Ok(Reverted::default())
+    }
+
+    fn explain(&self, undo: &Undo) -> Vec<String> {
+        let Undo::V1 { tag, namespace, .. } = undo;
+        vec![in_namespace(namespace, &format!("nft delete table inet {}", quoted(Path::new(tag))))]
+    }
+}

@@ -1,0 +1,154 @@
+//! What is cut off does not arrive, and all else does.
+
+#![allow(clippy::disallowed_methods, reason = "tests make their own world")]
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use super::*;
+use crate::net::netlink::Socket;
+use crate::net::nftables::{self, Ownership};
+use crate::net::testing::elsewhere;
+
+fn cut(packets: Packets, ways: &[Way], how: How) -> Cut {
+    Cut { packets, ways: ways.to_vec(), interface: None, how }
+}
+
+fn meant(flow: Flow) -> Packets {
+    Packets { flows: vec![flow], except: Vec::new() }
+}
+
+fn networks(all: &[&str]) -> Vec<Network> {
+    all.iter().map(|text| text.parse().expect("a network")).collect()
+}
+
+/// In force until it is dropped: at once, whoever else is starting processes with our descriptors in them meanwhile.
+struct InForce(Socket, String);
+
+impl InForce {
+    fn new(cut: &Cut, tag: &str) -> Self {
+        let mut socket = nftables::open().expect("a socket");
+        nftables::make(&mut socket, &cut.ruleset(tag), Ownership::Owned).unwrap_or_else(|e| panic!("{cut:?}: {e}"));
+        Self(socket, tag.to_owned())
+    }
+
+    fn met(&mut self) -> u64 {
+        nftables::seen(&mut self.0, &self.1).expect("read").expect("it stands").packets
+    }
+}
+
+impl Drop for InForce {
+    fn drop(&mut self) {
+        let table = nftables::named(&mut self.0, &self.1).expect("asked").expect("it stands");
+        nftables::remove(&mut self.0, &table).expect("removed");
+    }
+}
+
+/// Does a connection come about, is it refused, or does nobody answer?
+fn dial(to: SocketAddr) -> &'static str {
+    match TcpStream::connect_timeout(&to, Duration::from_millis(300)) {
+        Ok(_) => "connected",
+        Err(e) if e.kind() == ErrorKind::ConnectionRefused => "refused",
+        Err(e) if e.kind() == ErrorKind::TimedOut => "silence",
+        Err(e) => panic!("{to}: {e}"),
+    }
+}
+
+#[test]
+fn only_what_is_meant_is_cut_off() {
+    let Some(namespace) = elsewhere("only_what_is_meant_is_cut_off") else { return };
+    namespace.lo_up();
+    namespace.run(|| {
+        let servers = ["127.0.0.1:0", "127.0.0.1:0", "[::1]:0"].map(|here| TcpListener::bind(here).expect("a listener"));
+        let [one, other, six] = servers.each_ref().map(|server| server.local_addr().expect("its address"));
+        let own = |address: SocketAddr| Flow { own_ports: vec![address.port().into()], ..Flow::default() };
+        let to = |peers: &[&str], ports: &[u16]| Flow {
+            peers: networks(peers),
+            peer_ports: ports.iter().map(|p| PortRange::from(*p)).collect(),
+            ..Flow::default()
+        };
+        let everything = Flow::default();
+        for (what, packets, ways, how, expected) in [
+            ("one port, silently", meant(own(one)), &[Way::In][..], How::Drop, ["silence", "connected", "connected"]),
+            ("one port, its answers", meant(own(one)), &[Way::Out], How::Drop, ["silence", "connected", "connected"]),
+            ("one port, refused", meant(own(one)), &[Way::In], How::Reject, ["refused", "connected", "connected"]),
+            (
+                "as seen by the client",
+                meant(to(&["127.0.0.0/8"], &[one.port()])),
+                &[Way::Out],
+                How::Reject,
+                ["refused", "connected", "connected"],
+            ),
+            ("a network", meant(to(&["127.0.0.0/8", "10.0.0.0/8"], &[])), &[Way::Out], How::Reject, ["refused", "refused", "connected"]),
+            ("version 6", meant(to(&["::/0"], &[])), &[Way::Out, Way::In], How::Drop, ["connected", "connected", "silence"]),
+            (
+                "by family",
+                meant(Flow { family: Some(Family::Ipv6), ..everything.clone() }),
+                &[Way::In],
+                How::Reject,
+                ["connected", "connected", "refused"],
+            ),
+            (
+                "all but one",
+                Packets { flows: vec![everything.clone()], except: vec![own(other), to(&["127.0.0.1"], &[other.port()])] },
+                &[Way::Out, Way::In],
+                How::Reject,
+                ["refused", "connected", "refused"],
+            ),
+            (
+                "not UDP",
+                meant(Flow { protocol: Some(crate::net::flow::Protocol::Udp), ..everything.clone() }),
+                &[Way::Out, Way::In],
+                How::Drop,
+                ["connected", "connected", "connected"],
+            ),
+            ("elsewhere", meant(everything.clone()), &[Way::Out, Way::In], How::Drop, ["silence", "silence", "silence"]),
+        ] {
+            let mut in_force = InForce::new(&cut(packets, ways, how), "chaos-cut-1.0.0");
+            assert_eq!([one, other, six].map(dial), expected, "{what}");
+            let met = in_force.met();
+            assert_eq!(met > 0, expected.iter().any(|e| *e != "connected"), "{what}: {met} packets");
+        }
+        assert_eq!([one, other, six].map(dial), ["connected"; 3], "all of it is gone");
+    });
+}
+
+#[test]
+fn an_interface_is_meant_alone() {
+    let Some(namespace) = elsewhere("an_interface_is_meant_alone") else { return };
+    namespace.lo_up();
+    namespace.run(|| {
+        let server = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let here = server.local_addr().expect("its address");
+        for (interface, expected) in [("eth0", "connected"), ("lo", "refused")] {
+            let cut = Cut { interface: Some(interface.into()), ..cut(meant(Flow::default()), &[Way::Out, Way::In], How::Reject) };
+            let _in_force = InForce::new(&cut, "chaos-cut-2.0.0");
+            assert_eq!(dial(here), expected, "{interface}");
+        }
+    });
+}
+
+/// What vanishes is not noticed even by its sender; what is rejected is, at once.
+#[test]
+fn datagrams_vanish_or_are_refused() {
+    let Some(namespace) = elsewhere("datagrams_vanish_or_are_refused") else { return };
+    namespace.lo_up();
+    namespace.run(|| {
+        for (here, peers) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1")] {
+            let server = UdpSocket::bind(here).expect("a server");
+            server.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+            let client = UdpSocket::bind(here).expect("a client");
+            client.connect(server.local_addr().expect("its address")).expect("connected");
+            for how in [How::Drop, How::Reject] {
+                let flow = Flow { peers: networks(&[peers]), ..Flow::default() };
+                let _in_force = InForce::new(&cut(meant(flow), &[Way::Out], how), "chaos-cut-3.0.0");
+                let sent = client.send(b"x");
+                assert_eq!(sent.is_ok(), how == How::Drop, "{here}, {how:?}: {sent:?}");
+                assert_eq!(server.recv(&mut [0; 1]).expect_err("it never arrives").kind(), ErrorKind::WouldBlock);
+            }
+            client.send(b"x").or_else(|_| client.send(b"x")).expect("sent");
+            assert_eq!(server.recv(&mut [0; 1]).expect("it arrives again"), 1);
+        }
+    });
+}
