@@ -30,7 +30,6 @@ use tokio::runtime::Handle;
 pub use chance::{Chance, seed_of};
 pub use clock::{Alarm, Clock};
 pub use connection::Connection;
-pub use limits::raise_open_files;
 pub use line::{Finish, Line};
 pub use live::Live;
 pub use proxy::Proxy;
@@ -67,7 +66,6 @@ impl Engine {
     /// # Errors
     /// If no thread or runtime can be made.
     pub fn start() -> io::Result<Self> {
-        let _ = raise_open_files();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();

@@ -10,6 +10,7 @@ use std::time::Duration;
 use chaos_core::clock::Mono;
 use rustix::net::sockopt::set_socket_linger;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::clock::{Alarm, Clock};
 use super::line::{Ended, Finish, Line};
@@ -62,11 +63,12 @@ pub(crate) struct Accepted {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) speaks: Speaks,
     pub(crate) live: Live,
+    pub(crate) room: OwnedSemaphorePermit,
 }
 
 /// Serves one connection from its first byte to its last.
 pub(crate) async fn serve(accepted: Accepted, clock: Clock) {
-    let Accepted { client, upstream, speaks, live } = accepted;
+    let Accepted { client, upstream, speaks, live, room: _room } = accepted;
     let Ok(client) = TcpStream::from_std(client) else { return };
     let _ = client.set_nodelay(true);
     let mut fate = Watch { live: live.another(), alarm: clock.alarm(), begun: Mono::now() };

@@ -4,28 +4,25 @@ use std::io;
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::Semaphore;
 
-/// As many descriptors as anybody needs: two a connection.
-const PLENTY: u64 = 1 << 20;
+/// Descriptors that are kept free: of the control surface, and of whatever the program opens for itself.
+const SPARE: u64 = 32;
 
-/// Raises the number of files that this process may open, as far as it may. Gives the number.
+/// Raises the number of files that this process may open, as far as it may. Gives the number of connections that fit.
 #[must_use]
-pub fn raise_open_files() -> u64 {
+pub(crate) fn room_for_connections() -> usize {
     let before = getrlimit(Resource::Nofile);
-    let hard = before.maximum.unwrap_or(PLENTY);
-    // Root may raise the hard limit too.
-    for maximum in [hard.max(PLENTY), hard] {
-        let wanted = Rlimit { current: Some(maximum), maximum: Some(maximum.max(hard)) };
-        if setrlimit(Resource::Nofile, wanted).is_ok() {
-            return maximum;
-        }
-    }
-    before.current.unwrap_or(hard)
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum });
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+    let fit = files.saturating_sub(open + SPARE) / 2;
+    usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// Has this process, or the system, run out of something that others will give back?
 #[must_use]
-pub fn is_exhausted(error: &io::Error) -> bool {
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     let code = error.raw_os_error();
     [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL].iter().any(|e| code == Some(e.raw_os_error()))
 }

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustix::net::sockopt::{set_socket_linger, set_socket_reuseaddr};
+use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -24,12 +26,21 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Binds and listens.
 pub(crate) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(at)?;
-    listener.set_nonblocking(true)?;
-    // From here on nobody may bind beside us, not even while we do not listen.
-    set_socket_reuseaddr(&listener, false)?;
-    rustix::net::listen(&listener, BACKLOG)?;
-    Ok(listener)
+    let mut socket = bound(at)?;
+    // A port that the kernel chose is given back when listening stops; one that was asked for by its number is kept.
+    if at.port() == 0 {
+        socket = bound(TcpListener::from(socket.try_clone()?).local_addr()?)?;
+    }
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
+}
+
+fn bound(at: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &at)?;
+    Ok(socket)
 }
 
 /// Accepts until the proxy is closed.
@@ -44,9 +55,12 @@ pub(crate) async fn accept(listener: TcpListener, proxy: Arc<Proxy>, workers: Ar
                 () = accept_all(&accepting, &proxy, &workers, &clock) => {}
             }
         }
-        // Undone by listening again: the port stays ours. What waits to be accepted is reset.
+        // Undone by listening again. What waits to be accepted is reset.
         rustix::net::shutdown(&listener, rustix::net::Shutdown::Read)?;
+        // Nobody may bind beside us while we do not listen; connections that are open would keep us from listening without it.
+        set_socket_reuseaddr(&listener, false)?;
         proxy.armory.listener_wanted(false).await;
+        set_socket_reuseaddr(&listener, true)?;
         while rustix::net::listen(&listener, BACKLOG).is_err() {
             clock.sleep(PAUSE).await;
         }
@@ -61,27 +75,20 @@ fn registered(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
 }
 
 async fn accept_all(listener: &AsyncFd<TcpListener>, proxy: &Proxy, workers: &Workers, clock: &Clock) {
-    loop {
-        let Ok(mut ready) = listener.readable().await else { return };
-        match ready.try_io(|listener| listener.get_ref().accept()) {
-            Ok(Ok((client, _))) => {
-                if client.set_nonblocking(true).is_ok() {
-                    take(client, proxy, workers);
-                }
+    while let Some(room) = workers.room().await {
+        let client = loop {
+            let Ok(mut ready) = listener.readable().await else { return };
+            match ready.try_io(|listener| listener.get_ref().accept()) {
+                Ok(Ok((client, _))) => break client,
+                Ok(Err(error)) if is_exhausted(&error) => clock.sleep(PAUSE).await,
+                // The client has gone already, or the kernel asks to try again.
+                Ok(Err(_)) | Err(_) => {}
             }
-            Ok(Err(error)) if is_exhausted(&error) => clock.sleep(PAUSE).await,
-            // The client has gone already, or the kernel asks to try again.
-            Ok(Err(_)) | Err(_) => {}
+        };
+        if client.set_nonblocking(true).is_ok() {
+            let number = proxy.armory.connections.fetch_add(1, Ordering::Relaxed);
+            let live = Live::new(Arc::clone(&proxy.armory), number);
+            workers.give(Accepted { client, upstream: Arc::clone(&proxy.upstream), speaks: proxy.speaks, live, room });
         }
     }
-}
-
-fn take(client: std::net::TcpStream, proxy: &Proxy, workers: &Workers) {
-    let number = proxy.armory.connections.fetch_add(1, Ordering::Relaxed);
-    if proxy.armory.is_closed() {
-        let _ = set_socket_linger(&client, Some(Duration::ZERO));
-        return;
-    }
-    let live = Live::new(Arc::clone(&proxy.armory), number);
-    workers.give(Accepted { client, upstream: Arc::clone(&proxy.upstream), speaks: proxy.speaks, live });
 }

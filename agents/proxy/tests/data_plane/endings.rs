@@ -1,0 +1,190 @@
+//! How connections end: in good order, one half at a time, by a reset, late, or not at all.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use chaos_proxy::toxic::Speaks;
+use rustix::net::sockopt::set_socket_linger;
+use serde_json::json;
+
+use crate::live::round_trip;
+use crate::scenes::{Standing, echo, upstream, wait_for};
+
+fn rst(socket: TcpStream) {
+    set_socket_linger(socket.as_fd(), Some(Duration::ZERO)).expect("no lingering");
+    drop(socket);
+}
+
+#[test]
+fn a_client_that_has_sent_everything_still_gets_its_answer() {
+    let proxy = Standing::before(
+        upstream(|mut client| {
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).expect("to the end");
+            client.write_all(&all.iter().rev().copied().collect::<Vec<_>>()).expect("an answer after the end");
+        }),
+        Speaks::Tcp,
+    );
+    let mut client = proxy.connect();
+    client.write_all(b"hello").expect("it is sent");
+    client.shutdown(Shutdown::Write).expect("half is closed");
+    let mut back = Vec::new();
+    client.read_to_end(&mut back).expect("an answer and an end");
+    assert_eq!(back, b"olleh");
+}
+
+#[test]
+fn an_upstream_that_has_answered_everything_still_hears_the_client() {
+    let (heard, hears) = channel();
+    let proxy = Standing::before(
+        upstream(move |mut client| {
+            client.write_all(b"bye").expect("an answer");
+            client.shutdown(Shutdown::Write).expect("half is closed");
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).expect("to the end");
+            heard.send(all).expect("it is told");
+        }),
+        Speaks::Tcp,
+    );
+    let mut client = proxy.connect();
+    let mut back = Vec::new();
+    client.read_to_end(&mut back).expect("the answer and its end");
+    assert_eq!(back, b"bye");
+    client.write_all(b"still here").expect("it is sent");
+    drop(client);
+    assert_eq!(hears.recv_timeout(Duration::from_secs(30)).expect("it is heard"), b"still here");
+}
+
+#[test]
+fn a_reset_at_one_end_is_a_reset_at_the_other() {
+    let (told, tells) = channel();
+    let proxy = Standing::before(
+        upstream(move |mut client| {
+            let mut byte = [0; 1];
+            client.read_exact(&mut byte).expect("a byte");
+            if byte == *b"r" {
+                rst(client);
+            } else {
+                told.send(client.read(&mut byte).expect_err("broken").kind()).expect("it is told");
+            }
+        }),
+        Speaks::Tcp,
+    );
+    let mut client = proxy.connect();
+    client.write_all(b"r").expect("it is sent");
+    assert_eq!(client.read(&mut [0; 1]).expect_err("broken").kind(), ErrorKind::ConnectionReset);
+    let mut client = proxy.connect();
+    client.write_all(b"c").expect("it is sent");
+    // The upstream has the byte before the reset overtakes it.
+    std::thread::sleep(Duration::from_millis(200));
+    rst(client);
+    assert_eq!(tells.recv_timeout(Duration::from_secs(30)).expect("it is told"), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn an_upstream_that_is_down_is_a_reset_and_the_proxy_goes_on() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let proxy = Standing::before(nobody, Speaks::Tcp);
+    for _ in 0..3 {
+        let mut client = proxy.connect();
+        let read = client.read(&mut [0; 1]);
+        assert!(matches!(read, Err(ref e) if e.kind() == ErrorKind::ConnectionReset), "{read:?}");
+    }
+}
+
+#[test]
+fn open_and_new_connections_are_reset_after_the_given_time() {
+    let proxy = Standing::before(echo(), Speaks::Tcp);
+    let mut open = proxy.connect();
+    round_trip(&mut open, b"hello");
+    proxy.arm("reset", "tcp.reset", &json!({"after": "300ms"})).expect("it is armed");
+    let begun = Instant::now();
+    for client in [&mut open, &mut proxy.connect()] {
+        assert_eq!(client.read(&mut [0; 1]).expect_err("reset").kind(), ErrorKind::ConnectionReset);
+        assert!(begun.elapsed() >= Duration::from_millis(300));
+    }
+    proxy.disarm("reset");
+    round_trip(&mut proxy.connect(), b"hello");
+}
+
+#[test]
+fn half_open_connections_hang_without_an_upstream_and_are_reset_when_taken_back() {
+    let (told, tells) = channel();
+    let proxy = Standing::before(
+        upstream(move |mut client| {
+            let mut all = [0; 16];
+            let _ = client.read(&mut all);
+            told.send(client.read(&mut all).is_err()).expect("it is told");
+        }),
+        Speaks::Tcp,
+    );
+    let mut open = proxy.connect();
+    open.write_all(b"hello").expect("it is sent");
+    wait_for("it is accepted", || proxy.connections() == 1);
+    std::thread::sleep(Duration::from_millis(200));
+    proxy.arm("gone", "tcp.half_open", &json!({})).expect("it is armed");
+    assert!(tells.recv_timeout(Duration::from_secs(30)).expect("the upstream learns"), "by a reset");
+    let mut fresh = proxy.connect();
+    for client in [&mut open, &mut fresh] {
+        client.write_all(b"is anybody there?").expect("it is taken");
+        client.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+        let kind = client.read(&mut [0; 1]).expect_err("silence").kind();
+        assert!(matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{kind:?}");
+    }
+    assert!(tells.try_recv().is_err(), "the new one reached no upstream");
+    proxy.disarm("gone");
+    for client in [&mut open, &mut fresh] {
+        client.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+        assert_eq!(client.read(&mut [0; 1]).expect_err("reset").kind(), ErrorKind::ConnectionReset);
+    }
+}
+
+#[test]
+fn a_limit_cuts_after_exactly_so_many_bytes() {
+    for (then, broken) in [("close", false), ("reset", true)] {
+        let proxy = Standing::before(upstream(|mut client| drop(client.write_all(&[7; 100_000]))), Speaks::Tcp);
+        proxy.arm("cut", "tcp.limit", &json!({"bytes": "12345 B", "then": then})).expect("it is armed");
+        let mut client = proxy.connect();
+        let mut back = Vec::new();
+        let end = client.read_to_end(&mut back);
+        assert_eq!((back.len(), end.is_err()), (12_345, broken), "{then}");
+    }
+}
+
+#[test]
+fn a_refusing_proxy_spares_open_connections_and_keeps_its_port() {
+    let proxy = Standing::before(echo(), Speaks::Tcp);
+    let mut open = proxy.connect();
+    round_trip(&mut open, b"hello");
+    for kind in ["tcp.refuse", "tcp.down"] {
+        proxy.arm("gone", kind, &json!({})).expect("it is armed");
+        wait_for("the kernel refuses", || TcpStream::connect(proxy.listen()).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused));
+        assert!(std::net::TcpListener::bind(proxy.listen()).is_err(), "nobody else may listen there meanwhile");
+        if kind == "tcp.refuse" {
+            round_trip(&mut open, b"hello");
+        } else {
+            assert_eq!(open.read(&mut [0; 1]).expect("ended in good order"), 0);
+        }
+        proxy.disarm("gone");
+        wait_for("it listens again", || TcpStream::connect(proxy.listen()).is_ok());
+    }
+    round_trip(&mut proxy.connect(), b"hello");
+}
+
+#[test]
+fn an_end_comes_late_and_bytes_do_not() {
+    let proxy = Standing::before(echo(), Speaks::Tcp);
+    proxy.arm("late", "tcp.slow_close", &json!({"delay": "800ms"})).expect("it is armed");
+    let mut client = proxy.connect();
+    let fastest = (0..10).map(|_| round_trip(&mut client, b"hello")).min().expect("some");
+    assert!(fastest < Duration::from_millis(400), "{fastest:?}");
+    assert_eq!(proxy.toxics()[0].hits(), 0, "nothing has ended yet");
+    let begun = Instant::now();
+    client.shutdown(Shutdown::Write).expect("half is closed");
+    assert_eq!(client.read(&mut [0; 1]).expect("an end"), 0);
+    assert!(begun.elapsed() >= Duration::from_millis(800));
+    assert_eq!(proxy.toxics()[0].hits(), 1);
+}

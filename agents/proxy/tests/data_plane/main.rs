@@ -1,0 +1,9 @@
+//! The data plane as its users meet it: bytes in, bytes out, with toxics and without, many at once and under pressure.
+
+mod control;
+mod endings;
+mod limits;
+mod live;
+#[path = "../scenes/mod.rs"]
+mod scenes;
+mod transfer;

@@ -1,0 +1,175 @@
+//! Everything that goes in comes out, in order, whatever is in force. `CHAOS_TRANSFER_MB` for each (64 unless given; 1000 for a long test).
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use chaos_proxy::toxic::Speaks;
+use serde_json::{Value, json};
+
+use crate::scenes::{Standing, echo, upstream};
+
+fn transfer_bytes() -> usize {
+    std::env::var("CHAOS_TRANSFER_MB").ok().and_then(|mb| mb.parse().ok()).unwrap_or(64) * 1_000_000
+}
+
+/// A long sequence that nothing lost, doubled or out of place can imitate.
+struct Sequence(u64);
+
+impl Sequence {
+    fn fill(&mut self, buffer: &mut [u8]) {
+        for byte in buffer {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = (self.0 >> 56) as u8;
+        }
+    }
+}
+
+/// Sends so many bytes through an echo, both ways at once, and compares every one.
+fn there_and_back(proxy: &Standing, bytes: usize) {
+    let mut to = proxy.connect();
+    let mut from = to.try_clone().expect("a clone");
+    let sender = std::thread::spawn(move || {
+        let (mut sequence, mut buffer, mut left) = (Sequence(1), vec![0; 100_000], bytes);
+        while left > 0 {
+            let len = left.min(buffer.len());
+            sequence.fill(&mut buffer[..len]);
+            to.write_all(&buffer[..len]).expect("it is sent");
+            left -= len;
+        }
+        to.shutdown(Shutdown::Write).expect("half is closed");
+        to
+    });
+    let (mut sequence, mut buffer, mut expected, mut total) = (Sequence(1), vec![0; 100_000], vec![0; 100_000], 0);
+    loop {
+        let read = from.read(&mut buffer).expect("it comes back");
+        if read == 0 {
+            break;
+        }
+        sequence.fill(&mut expected[..read]);
+        assert!(buffer[..read] == expected[..read], "another byte than was sent, within {read} after {total}");
+        total += read;
+    }
+    assert_eq!(total, bytes);
+    drop(sender.join());
+}
+
+fn through(toxics: &[(&str, Value)]) {
+    let proxy = Standing::before(echo(), Speaks::Tcp);
+    for (kind, with) in toxics {
+        proxy.arm(kind, kind, with).expect("it is armed");
+    }
+    there_and_back(&proxy, transfer_bytes());
+    assert!(proxy.toxics().iter().all(|t| t.hits() > 0 || !t.is_counted() || t.kind == "tcp.limit"), "each was met");
+}
+
+#[test]
+fn everything_arrives_with_no_toxic() {
+    through(&[]);
+}
+
+#[test]
+fn everything_arrives_through_a_delay() {
+    through(&[("tcp.latency", json!({"delay": "20ms", "jitter": "10ms", "distribution": "pareto", "direction": "both"}))]);
+}
+
+#[test]
+fn everything_arrives_through_a_rate() {
+    through(&[("tcp.rate", json!({"rate": "100 MB/s", "direction": "both"}))]);
+}
+
+#[test]
+fn everything_arrives_in_small_pieces() {
+    through(&[("tcp.slice", json!({"size": "2 kB", "spread": "1 kB", "direction": "both"}))]);
+}
+
+#[test]
+fn everything_arrives_before_a_late_end_and_a_limit() {
+    through(&[("tcp.slow_close", json!({"delay": "50ms"})), ("tcp.limit", json!({"bytes": "2 TB"}))]);
+}
+
+#[test]
+fn everything_arrives_while_toxics_come_and_go() {
+    let proxy = Standing::before(echo(), Speaks::Tcp);
+    let stop = Arc::new(AtomicUsize::new(0));
+    let (changing, stopping) = (Arc::clone(&proxy.0), Arc::clone(&stop));
+    let changer = std::thread::spawn(move || {
+        let toxics = [
+            ("tcp.latency", json!({"delay": "5ms", "jitter": "5ms", "direction": "both"})),
+            ("tcp.blackhole", json!({})),
+            ("tcp.slice", json!({"size": "10 kB", "direction": "both"})),
+            ("tcp.rate", json!({"rate": "50 MB/s"})),
+        ];
+        let mut changes = 0;
+        while stopping.load(Ordering::Relaxed) == 0 {
+            let (kind, with) = &toxics[changes % toxics.len()];
+            changing.arm(kind, kind, with).expect("it is armed");
+            std::thread::sleep(Duration::from_millis(7));
+            changing.disarm(toxics[(changes + 2) % toxics.len()].0);
+            changing.disarm(if changes % 3 == 0 { "tcp.blackhole" } else { kind });
+            std::thread::sleep(Duration::from_millis(3));
+            changing.disarm(kind);
+            changes += 1;
+        }
+        changes
+    });
+    there_and_back(&proxy, transfer_bytes());
+    stop.store(1, Ordering::Relaxed);
+    assert!(changer.join().expect("it changes") > 3);
+}
+
+#[test]
+fn a_long_transfer_is_delayed_once_and_not_once_a_piece() {
+    const BYTES: usize = 5_000_000;
+    let proxy = Standing::before(upstream(|mut client| drop(client.write_all(&vec![7; BYTES]))), Speaks::Tcp);
+    proxy.arm("slow", "tcp.latency", &json!({"delay": "300ms"})).expect("it is armed");
+    let begun = Instant::now();
+    let mut back = Vec::new();
+    proxy.connect().read_to_end(&mut back).expect("to the end");
+    let took = begun.elapsed();
+    assert_eq!(back.len(), BYTES);
+    // Bytes and end are one delay apart at most: twice is the most that a busy machine explains; a serial delay takes twenty times.
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn a_rate_holds_over_a_transfer() {
+    let proxy = Standing::before(upstream(|mut client| drop(client.write_all(&vec![7; 1_000_000]))), Speaks::Tcp);
+    proxy.arm("narrow", "tcp.rate", &json!({"rate": "500 kB/s"})).expect("it is armed");
+    let begun = Instant::now();
+    let mut back = Vec::new();
+    proxy.connect().read_to_end(&mut back).expect("to the end");
+    let took = begun.elapsed();
+    // Never faster; how much slower is the machine's affair (the benchmark measures it).
+    assert!(took >= Duration::from_millis(1_960) && took < Duration::from_secs(8), "{took:?}");
+}
+
+#[test]
+fn a_slow_reader_is_felt_by_the_sender_and_loses_nothing() {
+    const BYTES: usize = 64_000_000;
+    static SENT: AtomicUsize = AtomicUsize::new(0);
+    let proxy = Standing::before(
+        upstream(|mut client| {
+            let mut left = BYTES;
+            while left > 0 {
+                let Ok(sent) = client.write(&vec![7; left.min(100_000)]) else { return };
+                SENT.fetch_add(sent, Ordering::Relaxed);
+                left -= sent;
+            }
+        }),
+        Speaks::Tcp,
+    );
+    let mut client = proxy.connect();
+    // Until nothing moves any more: whatever socket buffers hold, and not what the whole is.
+    let mut before = usize::MAX;
+    while before != SENT.load(Ordering::Relaxed) || before == 0 {
+        before = SENT.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(before < 40_000_000, "{before} bytes were taken from the sender although nobody reads");
+    let mut back = Vec::with_capacity(BYTES);
+    client.read_to_end(&mut back).expect("everything");
+    assert_eq!(back.len(), BYTES);
+}
