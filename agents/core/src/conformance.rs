@@ -7,6 +7,9 @@
 //! - Revert without inject, after staging alone, after an inject that was asked to stop half-way, and twice: all leave the scene as it was.
 //! - Inject makes `inspect` say *whole*, and an independent look sees a difference; after revert `inspect` says *none* and the look sees none.
 //! - An irreversible fault is seen to act, and reverts without a word.
+//!
+//! A fault that stands on scaffolds gets them, as the executor would bring them up; *as it was* is then what they look like alone,
+//! and when they have been taken back, too, what it was before.
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +17,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::clock::Boot;
-use crate::fault::{Armed, FaultError, InPlace, InjectionId, Presence, Reversibility, UndoJson};
-use crate::table::AnyFault;
+use crate::fault::{Armed, FaultError, InPlace, InjectionId, Prepared, Presence, Reversibility, UndoJson};
+use crate::table::{AnyFault, Table};
 use crate::target::Target;
 
 /// How long an effect may take to be seen, or to be gone.
@@ -36,19 +39,19 @@ pub struct Scene {
 /// Makes a fresh [`Scene`].
 pub type Stage<'a> = &'a dyn Fn() -> Scene;
 
-/// Checks one fault against the whole contract.
+/// Checks one fault against the whole contract; the table has what it stands on.
 ///
 /// # Panics
 /// At the first law that is broken, naming fault and law.
-pub async fn check(fault: &dyn AnyFault, stage: Stage<'_>) {
+pub async fn check(table: &Table, fault: &dyn AnyFault, stage: Stage<'_>) {
     let irreversible = fault.reversibility(&stage().spec) == Reversibility::Irreversible;
     the_profile_is_filled(fault);
     preparing_changes_nothing(fault, stage()).await;
-    it_acts_and_is_taken_back(fault, stage(), irreversible).await;
+    it_acts_and_is_taken_back(table, fault, stage(), irreversible).await;
     if !irreversible {
-        reverting_without_inject_changes_nothing(fault, stage(), false).await;
-        reverting_without_inject_changes_nothing(fault, stage(), true).await;
-        a_half_run_inject_is_taken_back(fault, stage()).await;
+        reverting_without_inject_changes_nothing(table, fault, stage(), false).await;
+        reverting_without_inject_changes_nothing(table, fault, stage(), true).await;
+        a_half_run_inject_is_taken_back(table, fault, stage()).await;
     }
 }
 
@@ -73,7 +76,7 @@ fn the_profile_is_filled(fault: &dyn AnyFault) {
 async fn preparing_changes_nothing(fault: &dyn AnyFault, scene: Scene) {
     let kind = fault.kind();
     let before = (scene.look)();
-    let (_, undo) = prepared(fault, &scene).await;
+    let undo = prepared(fault, &scene, &fresh_id()).await.undo;
     assert_eq!((scene.look)(), before, "{kind}: prepare changed the world");
     let text = serde_json::to_string(&undo).unwrap_or_default();
     let again: UndoJson = serde_json::from_str(&text).unwrap_or_default();
@@ -83,10 +86,10 @@ async fn preparing_changes_nothing(fault: &dyn AnyFault, scene: Scene) {
     assert!(fault.explain(&Value::Null)[0].starts_with('#'), "{kind}: an unreadable undo must be said to be so");
 }
 
-async fn it_acts_and_is_taken_back(fault: &dyn AnyFault, scene: Scene, irreversible: bool) {
+async fn it_acts_and_is_taken_back(table: &Table, fault: &dyn AnyFault, scene: Scene, irreversible: bool) {
     let kind = fault.kind();
-    let before = (scene.look)();
-    let (id, undo) = prepared(fault, &scene).await;
+    let Ready { id, undo, ground } = Ready::new(table, fault, &scene).await;
+    let before = ground.look.clone();
     let (_cancel, asked) = watch::channel(false);
     let armed = || Armed::new(id.clone(), Boot::now().plus(PATIENCE * 3), asked.clone(), undo.clone());
     fault.stage(&armed()).await.unwrap_or_else(|e| panic!("{kind}: stage: {e}"));
@@ -105,25 +108,25 @@ async fn it_acts_and_is_taken_back(fault: &dyn AnyFault, scene: Scene, irreversi
     for time in ["once", "twice"] {
         reverted(fault, &undo, &scene, &before, &format!("reverted {time}")).await;
     }
+    ground.leave(&scene).await;
 }
 
-async fn reverting_without_inject_changes_nothing(fault: &dyn AnyFault, scene: Scene, staged: bool) {
+async fn reverting_without_inject_changes_nothing(table: &Table, fault: &dyn AnyFault, scene: Scene, staged: bool) {
     let kind = fault.kind();
-    let before = (scene.look)();
-    let (id, undo) = prepared(fault, &scene).await;
+    let Ready { id, undo, ground } = Ready::new(table, fault, &scene).await;
     if staged {
         let (_cancel, asked) = watch::channel(false);
         let armed = Armed::new(id, Boot::now().plus(PATIENCE), asked, undo.clone());
         fault.stage(&armed).await.unwrap_or_else(|e| panic!("{kind}: stage: {e}"));
     }
     let what = if staged { "staged, never injected, reverted" } else { "never injected, reverted" };
-    reverted(fault, &undo, &scene, &before, what).await;
+    reverted(fault, &undo, &scene, &ground.look, what).await;
+    ground.leave(&scene).await;
 }
 
-async fn a_half_run_inject_is_taken_back(fault: &dyn AnyFault, scene: Scene) {
+async fn a_half_run_inject_is_taken_back(table: &Table, fault: &dyn AnyFault, scene: Scene) {
     let kind = fault.kind();
-    let before = (scene.look)();
-    let (id, undo) = prepared(fault, &scene).await;
+    let Ready { id, undo, ground } = Ready::new(table, fault, &scene).await;
     let (_cancel, asked) = watch::channel(true);
     let armed = || Armed::new(id.clone(), Boot::now().plus(PATIENCE), asked.clone(), undo.clone());
     let staged = fault.stage(&armed()).await;
@@ -134,7 +137,8 @@ async fn a_half_run_inject_is_taken_back(fault: &dyn AnyFault, scene: Scene) {
     if let Err(error) = done {
         assert!(error.cancelled, "{kind}: asked to stop, it failed instead: {error}");
     }
-    reverted(fault, &undo, &scene, &before, "stopped half-way, reverted").await;
+    reverted(fault, &undo, &scene, &ground.look, "stopped half-way, reverted").await;
+    ground.leave(&scene).await;
 }
 
 async fn reverted(fault: &dyn AnyFault, undo: &UndoJson, scene: &Scene, before: &str, what: &str) {
@@ -165,11 +169,64 @@ async fn until(fault: &dyn AnyFault, undo: &UndoJson, wanted: InPlace) -> Presen
     }
 }
 
-async fn prepared(fault: &dyn AnyFault, scene: &Scene) -> (InjectionId, UndoJson) {
-    let id = InjectionId { run: format!("conformance-{:x}", Boot::now().0), slot: "0.0.0".into() };
+/// A fault that could be injected now.
+struct Ready<'a> {
+    id: InjectionId,
+    undo: UndoJson,
+    ground: Ground<'a>,
+}
+
+/// The scaffolds that it stands on, as they are brought up by the executor.
+struct Ground<'a> {
+    /// What the scene looked like without them.
+    before: String,
+    /// What it looks like with them alone.
+    look: String,
+    scaffolds: Vec<(&'a dyn AnyFault, UndoJson)>,
+}
+
+impl<'a> Ready<'a> {
+    async fn new(table: &'a Table, fault: &dyn AnyFault, scene: &Scene) -> Self {
+        let kind = fault.kind();
+        let before = (scene.look)();
+        let id = fresh_id();
+        let prepared = prepared(fault, scene, &id).await;
+        let mut scaffolds = Vec::new();
+        for (n, scaffold) in prepared.scaffolds.iter().enumerate() {
+            let base = table.get(&scaffold.fault).unwrap_or_else(|| panic!("{kind} stands on {}, which the table lacks", scaffold.fault));
+            let id = InjectionId { slot: format!("scaffold.{n}"), ..id.clone() };
+            let undo =
+                base.prepare(&scaffold.spec, &scene.target, &id).await.unwrap_or_else(|e| panic!("{kind}: {}: {e}", base.kind())).undo;
+            let armed = || arm(id.clone(), undo.clone());
+            base.stage(&armed()).await.unwrap_or_else(|e| panic!("{kind}: {}: stage: {e}", base.kind()));
+            base.inject(armed()).await.unwrap_or_else(|e| panic!("{kind}: {}: inject: {e}", base.kind()));
+            let presence = until(base, &undo, InPlace::Whole).await;
+            assert_eq!(presence.in_place, InPlace::Whole, "{kind}: {} was brought up, but inspect says {presence:?}", base.kind());
+            scaffolds.push((base, undo));
+        }
+        Self { id, undo: prepared.undo, ground: Ground { before, look: (scene.look)(), scaffolds } }
+    }
+}
+
+impl Ground<'_> {
+    async fn leave(self, scene: &Scene) {
+        for (base, undo) in self.scaffolds.iter().rev() {
+            base.revert(undo).await.unwrap_or_else(|e| panic!("{}: revert: {e}", base.kind()));
+            let presence = until(*base, undo, InPlace::None).await;
+            assert_eq!(presence.in_place, InPlace::None, "{}: reverted, but inspect says {presence:?}", base.kind());
+        }
+        looks(scene, |now| now == self.before).await;
+        assert_eq!((scene.look)(), self.before, "what it stood on was taken back, but the world is not as it was");
+    }
+}
+
+fn fresh_id() -> InjectionId {
+    InjectionId { run: format!("conformance-{:x}", Boot::now().0), slot: "0.0.0".into() }
+}
+
+async fn prepared(fault: &dyn AnyFault, scene: &Scene, id: &InjectionId) -> Prepared<UndoJson> {
     let errors = fault.check(&scene.spec);
     assert!(errors.is_empty(), "{}: the spec is refused: {errors:?}", fault.kind());
-    let prepared = fault.prepare(&scene.spec, &scene.target, &id).await;
-    let prepared = prepared.unwrap_or_else(|e: FaultError| panic!("{}: prepare: {e}", fault.kind()));
-    (id, prepared.undo)
+    let prepared = fault.prepare(&scene.spec, &scene.target, id).await;
+    prepared.unwrap_or_else(|e: FaultError| panic!("{}: prepare: {e}", fault.kind()))
 }

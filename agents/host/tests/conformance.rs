@@ -18,11 +18,12 @@ use serde_json::json;
 async fn every_fault_of_the_table_keeps_the_contract() {
     let fake = fake_cgroups();
     let host = Arc::new(Host::with_cgroups_from(scenes::HELPER, fake.proc()));
-    for fault in faults(&host).iter() {
+    let table = faults(&host);
+    for fault in table.iter() {
         let Some(stage) = scene_for(fault.kind()) else {
             panic!("{} has no scene in this test: every fault of the table is checked", fault.kind());
         };
-        check(fault, &stage).await;
+        check(&table, fault, &stage).await;
     }
 }
 
@@ -32,12 +33,12 @@ async fn every_way_to_damage_a_file_keeps_the_contract() {
     let host = Arc::new(Host::new(scenes::HELPER));
     let table = faults(&host);
     let fault = table.get("file.corrupt").expect("the fault");
-    check(fault, &|| a_file(json!({"truncate": "1 kB"}))).await;
-    check(fault, &|| a_file(json!({"truncate": "0 B"}))).await;
-    check(fault, &|| a_file(json!({"flip": "1 B"}))).await;
-    check(fault, &|| a_file(json!({"flip": "1 MiB"}))).await;
-    check(fault, &|| a_file(json!({"delete": true}))).await;
-    check(fault, &|| a_file(json!({"replace": "/etc/passwd"}))).await;
+    check(&table, fault, &|| a_file(json!({"truncate": "1 kB"}))).await;
+    check(&table, fault, &|| a_file(json!({"truncate": "0 B"}))).await;
+    check(&table, fault, &|| a_file(json!({"flip": "1 B"}))).await;
+    check(&table, fault, &|| a_file(json!({"flip": "1 MiB"}))).await;
+    check(&table, fault, &|| a_file(json!({"delete": true}))).await;
+    check(&table, fault, &|| a_file(json!({"replace": "/etc/passwd"}))).await;
 }
 
 /// Every way to cut off, and every answer for a name.
@@ -83,7 +84,7 @@ async fn faults_on_control_groups_keep_the_contract_on_this_kernel() {
             scenes::not_covered(kind, &format!("no control group of `{controller}` can be made here"));
             continue;
         }
-        check(fault, &|| scene().expect("as before")).await;
+        check(&table, fault, &|| scene().expect("as before")).await;
     }
 }
 
