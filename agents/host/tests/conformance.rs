@@ -47,12 +47,12 @@ async fn every_way_to_cut_off_and_every_answer_keeps_the_contract() {
     let host = Arc::new(Host::new(scenes::HELPER));
     let table = faults(&host);
     let cut = table.get("net.partition").expect("the fault");
-    check(cut, &|| network::to_cut_off(json!({}))).await;
-    check(cut, &|| network::to_cut_off(json!({"direction": "in", "family": "ipv6"}))).await;
-    check(cut, &|| network::to_cut_off(json!({"direction": "out", "hosts": ["127.0.0.0/8"], "interface": "lo"}))).await;
+    check(&table, cut, &|| network::to_cut_off(json!({}))).await;
+    check(&table, cut, &|| network::to_cut_off(json!({"direction": "in", "family": "ipv6"}))).await;
+    check(&table, cut, &|| network::to_cut_off(json!({"direction": "out", "hosts": ["127.0.0.0/8"], "interface": "lo"}))).await;
     let dns = table.get("net.dns").expect("the fault");
     for answer in [json!("servfail"), json!("refused"), json!("timeout"), json!({"addresses": ["192.0.2.1", "2001:db8::1"]})] {
-        check(dns, &|| network::to_misname(json!({"names": ["store.internal"], "answer": answer}))).await;
+        check(&table, dns, &|| network::to_misname(json!({"names": ["store.internal"], "answer": answer}))).await;
     }
 }
 
@@ -228,7 +228,7 @@ fn a_file(spec: serde_json::Value) -> Scene {
     let model = folder.path().join("model");
     std::fs::create_dir(&model).expect("its folder");
     let path = model.join("weights.bin");
-    scenes::files::write_with_everything(&path, 100_000);
+    scenes::files::write_with_everything(&path, 20_000);
     let (above, seen) = (folder.path().to_owned(), path.clone());
     Scene {
         target: path_target(&path),

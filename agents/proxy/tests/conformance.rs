@@ -19,7 +19,7 @@ fn every_fault_of_the_table_keeps_the_contract() {
                 .name(kind.to_owned())
                 .spawn_scoped(scope, move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-                    runtime.block_on(check(fault, &stage));
+                    runtime.block_on(check(table, fault, &stage));
                 })
                 .expect("a thread");
         }
