@@ -10,6 +10,7 @@ mod inherited;
 mod load;
 mod man;
 mod plan;
+mod proxy;
 mod recover;
 mod report;
 mod run;
@@ -93,6 +94,8 @@ pub enum Command {
         #[command(subcommand)]
         command: chaos_demo::Command,
     },
+    /// Stand between an application and what it uses, so that faults can act on what passes
+    Proxy(proxy::Args),
     /// What can be injected: all faults, or one in full
     Faults(faults::Args),
     /// What can be asked: all probes, or one in full
@@ -200,6 +203,7 @@ fn dispatch(cli: Cli, console: Console) -> Result<ExitCode, Failure> {
         Command::Sweep(args) => sweep::run(&args, global, console, &Worlds::assemble()?),
         Command::Halt(args) => halt::halt(&args, global, console),
         // Parts of something that runs already, and mere text.
+        Command::Proxy(args) => proxy::run(&args, console, &Worlds::assemble()?),
         Command::Demo { command } => Ok(chaos_demo::run(command)),
         Command::Helper { words } => Ok(chaos_host::helper_main(words)),
         Command::Executor(args) => executor::run(&args, global, console, Worlds::assemble()?),

@@ -177,7 +177,7 @@ async fn start_standing(stage: &Stage<'_>, pump: &mut Pump<'_>, probes: &Arc<Pro
 
 /// Starts these processes one after the other, each when the one before is ready.
 async fn start_system(stage: &Stage<'_>, pump: &mut Pump<'_>, probes: &Arc<ProbeTable>, processes: &[SystemProcess]) -> Result<(), Ended> {
-    if !processes.is_empty() {
+    if !processes.is_empty() && !stage.watched.look(super::state::State::has_system) {
         stage.say(What::Phase(Phase::System));
     }
     for process in processes {

@@ -9,8 +9,8 @@ use crate::engine::{Engine, ProxyConfig};
 /// Runs proxies until SIGTERM or SIGINT, and calls `ready` once all of them listen.
 ///
 /// # Errors
-/// If one cannot listen or its control socket cannot be made; then none is left.
-pub fn serve(proxies: Vec<ProxyConfig>, ready: impl FnOnce(&Engine)) -> io::Result<()> {
+/// If one cannot listen, its control socket cannot be made, or `ready` says so; then none is left.
+pub fn serve(proxies: Vec<ProxyConfig>, ready: impl FnOnce(&Engine) -> io::Result<()>) -> io::Result<()> {
     let engine = Engine::start()?;
     for config in proxies {
         let listen = config.listen;
@@ -19,7 +19,7 @@ pub fn serve(proxies: Vec<ProxyConfig>, ready: impl FnOnce(&Engine)) -> io::Resu
     let waiting = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     waiting.block_on(async {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        ready(&engine);
+        ready(&engine)?;
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}

@@ -17,6 +17,9 @@ use crate::engine::Proxy;
 /// How many may speak at once.
 const MOST: usize = 256;
 
+/// After this long somebody listens on a socket that was made, or nobody ever will.
+const SETTLED: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// The socket of a proxy; its file goes with it.
 pub(crate) struct ControlSocket {
     listener: UnixListener,
@@ -32,7 +35,7 @@ impl Drop for ControlSocket {
 impl ControlSocket {
     /// Binds the socket of a proxy. Whoever listens at the address owns the name: what a dead process left there is replaced.
     fn bind(proxy: &Proxy) -> io::Result<Self> {
-        place::made()?;
+        clear(&place::made()?);
         let path = place_of(proxy);
         if path.symlink_metadata().is_ok_and(|m| m.file_type().is_socket()) {
             std::fs::remove_file(&path)?;
@@ -42,6 +45,17 @@ impl ControlSocket {
 
     fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Removes what killed proxies left. One that has just been made may not be listened on yet.
+fn clear(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
+        let nobody = || std::os::unix::net::UnixStream::connect(entry.path()).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+        if age.is_some_and(|age| age > SETTLED) && nobody() {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 
