@@ -1,11 +1,12 @@
 //! Every experiment in `experiments/` is run for real, as its README says, and must come to the verdict that its
 //! README promises; whatever the verdict, nothing of it is left.
 
-use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use chaos_testbed::not_covered;
 
 const CHAOS: &str = env!("CARGO_BIN_EXE_chaos");
 
@@ -21,30 +22,40 @@ fn promised(name: &str) -> Option<i32> {
     code.parse().ok()
 }
 
+/// What experiments with the serving system set.
+const SERVING: &[&str] = &["gateway=PORT0", "replicas=PORT1-PORT3", "store=PORT4"];
+/// And those that name one replica.
+const ONE_REPLICA: &[&str] = &["gateway=PORT0", "replicas=PORT1-PORT3", "replica_two=PORT2", "store=PORT4"];
+
+/// Runs what follows it in a network namespace of its own, in which loopback is up.
+const NAMESPACE: &[&str] = &["unshare", "--net", "sh", "-c", r#"ip link set lo up && exec "$@""#, "sh"];
+
 /// Ports for one demo system, apart from those of every other test, below what the kernel gives to clients.
 struct Ports {
     first: u16,
 }
 
 impl Ports {
+    const COUNT: u16 = 6;
+
     fn free() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let own = u16::try_from(std::process::id() % 500).expect("small") * 20;
         loop {
-            let first = 12_000 + (own + NEXT.fetch_add(8, Ordering::Relaxed)) % 18_000;
-            if (first..first + 5).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+            let first = 12_000 + (own + NEXT.fetch_add(Self::COUNT, Ordering::Relaxed)) % 18_000;
+            if (first..first + Self::COUNT).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
                 return Self { first };
             }
         }
     }
 
-    fn settings(&self) -> [String; 3] {
-        let first = self.first;
-        [format!("gateway={first}"), format!("replicas={}-{}", first + 1, first + 3), format!("store={}", first + 4)]
+    /// A word with `PORT0`, `PORT1` … filled in.
+    fn filled(&self, word: &str) -> String {
+        (0..Self::COUNT).fold(word.to_owned(), |word, n| word.replace(&format!("PORT{n}"), &(self.first + n).to_string()))
     }
 
     fn in_use(&self) -> Vec<u16> {
-        (self.first..self.first + 5).filter(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()).collect()
+        (self.first..self.first + Self::COUNT).filter(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()).collect()
     }
 }
 
@@ -54,15 +65,12 @@ fn holds(name: &str, settings: &[&str], wrapper: &[&str]) {
     let models = folder.path().join("models");
     std::fs::create_dir(&models).expect("a folder for models");
     let ports = Ports::free();
-    let filled = |word: &str| {
-        let second = ports.first + 2;
-        word.replace("MODELS", &models.display().to_string()).replace("SECOND", &second.to_string())
-    };
+    let filled = |word: &str| ports.filled(word).replace("MODELS", &models.display().to_string());
     let words: Vec<String> = wrapper.iter().chain(&[CHAOS]).map(|word| filled(word)).collect();
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).arg("run").arg(experiments().join(format!("{name}.yaml")));
     command.arg("--state-dir").arg(folder.path().join("state"));
-    for setting in ports.settings().iter().map(String::as_str).chain(settings.iter().copied()) {
+    for setting in settings {
         command.args(["--set", &filled(setting)]);
     }
     let output = command.output().expect("chaos runs");
@@ -85,54 +93,73 @@ fn the_readme_lists_every_experiment() {
 
 #[test]
 fn quickstart() {
-    holds("quickstart", &[], &[]);
+    holds("quickstart", SERVING, &[]);
 }
 
 #[test]
 fn frozen_replica_shallow() {
-    holds("frozen-replica-shallow", &[], &[]);
+    holds("frozen-replica-shallow", SERVING, &[]);
 }
 
 #[test]
 fn killed_replica() {
-    holds("killed-replica", &[], &[]);
+    holds("killed-replica", SERVING, &[]);
 }
 
 #[test]
 fn model_file_corrupted() {
-    holds("model-file-corrupted", &["models=MODELS", "replica_two=SECOND"], &[]);
+    holds("model-file-corrupted", &[ONE_REPLICA, &["models=MODELS"]].concat(), &[]);
 }
 
 #[test]
 fn feature_store_killed() {
-    holds("feature-store-killed", &[], &[]);
+    holds("feature-store-killed", SERVING, &[]);
 }
 
 #[test]
 fn feature_store_killed_without_breaker() {
-    holds("feature-store-killed-without-breaker", &[], &[]);
+    holds("feature-store-killed-without-breaker", SERVING, &[]);
 }
 
 #[test]
 fn cpu_contention() {
-    holds("cpu-contention", &[], &[]);
+    holds("cpu-contention", SERVING, &[]);
+}
+
+#[test]
+fn cut_off_replica() {
+    if in_a_namespace("cut-off-replica") {
+        holds("cut-off-replica", ONE_REPLICA, NAMESPACE);
+    }
+}
+
+#[test]
+fn cut_off_replica_without_try_timeout() {
+    if in_a_namespace("cut-off-replica-without-try-timeout") {
+        holds("cut-off-replica-without-try-timeout", ONE_REPLICA, NAMESPACE);
+    }
+}
+
+/// Kernel faults need root, and a network that is nobody else's.
+fn in_a_namespace(name: &str) -> bool {
+    let may = rustix::process::geteuid().is_root() && std::env::var_os("CHAOS_TESTS_QUICK").is_none();
+    if !may {
+        not_covered(&format!("experiments/{name}.yaml"), "faults of the kernel's network need root");
+    }
+    may
 }
 
 /// The small file system lives in a mount namespace of its own, so that it goes with the processes in it.
 #[test]
 fn disk_full() {
     if !rustix::process::geteuid().is_root() || std::env::var_os("CHAOS_TESTS_QUICK").is_some() {
-        not_covered("experiments/disk-full.yaml: mounting a small file system needs root");
+        not_covered("experiments/disk-full.yaml", "mounting a small file system needs root");
         return;
     }
     let mount = r#"mount -t tmpfs -o size=8m tmpfs MODELS && exec "$@""#;
-    holds("disk-full", &["models=MODELS"], &["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh"]);
-}
-
-/// Tells the test command what was not tested here.
-fn not_covered(what: &str) {
-    if let Some(path) = std::env::var_os("CHAOS_NOT_COVERED") {
-        let mut list = std::fs::File::options().append(true).create(true).open(path).expect("the test command's list");
-        writeln!(list, "{what}").expect("the test command's list");
-    }
+    holds(
+        "disk-full",
+        &[SERVING, &["models=MODELS"]].concat(),
+        &["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh"],
+    );
 }
