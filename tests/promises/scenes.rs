@@ -6,11 +6,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chaos_core::experiment::SystemProcess;
 use chaos_core::plan::PlannedInjection;
 use chaos_core::target::{Facets, ProcessId, Target};
+use chaos_testbed::Namespace;
 use serde_json::{Value, json};
 
 use crate::harness::crash::{Act, Scene};
@@ -34,6 +36,13 @@ pub(crate) fn mechanisms() -> Vec<Mechanism> {
         Mechanism { name: "file", scene: file, other_kernel: false },
         Mechanism { name: "system process", scene: system_process, other_kernel: false },
     ];
+    match Namespace::new() {
+        Ok(_) => {
+            all.push(Mechanism { name: "owner table", scene: owner_table, other_kernel: true });
+            all.push(Mechanism { name: "redirect", scene: redirect, other_kernel: true });
+        }
+        Err(absent) => not_covered("crash matrix, owner table, redirect", &absent.0),
+    }
     match Disk::mount() {
         Some(_) => all.push(Mechanism { name: "held file", scene: held_file, other_kernel: false }),
         None => not_covered("crash matrix, held file", "no file system can be mounted"),
@@ -63,6 +72,36 @@ fn helper(_: &Path, run: &str) -> Scene {
     let family = Family::start();
     let scene = scene(run, "cpu.burn", json!({"cores": 1, "load": "10%"}), family.target(), family, || Ok(()));
     Scene { bound: true, ..scene }
+}
+
+/// A table of nftables that the kernel removes with its executor.
+fn owner_table(_: &Path, run: &str) -> Scene {
+    let network = Arc::new(Namespace::new().expect("as before"));
+    let look = no_tables_in(&network);
+    let scene = scene(run, "net.partition", json!({"hosts": ["127.0.0.1"]}), network_target(&network), network, look);
+    Scene { bound: true, ..scene }
+}
+
+/// A helper that answers in somebody's stead, and owns the table that leads questions to it.
+fn redirect(_: &Path, run: &str) -> Scene {
+    let network = Arc::new(Namespace::new().expect("as before"));
+    let look = no_tables_in(&network);
+    let scene = scene(run, "net.dns", json!({"names": ["store.internal"]}), network_target(&network), network, look);
+    Scene { bound: true, ..scene }
+}
+
+fn no_tables_in(network: &Arc<Namespace>) -> impl Fn() -> Result<(), String> + Send + 'static {
+    let network = Arc::clone(network);
+    move || match network.sh("nft list tables").as_str() {
+        "" => Ok(()),
+        left => Err(format!("left: {left}")),
+    }
+}
+
+fn network_target(network: &Namespace) -> Target {
+    let process = identity(network.pid());
+    let facets = Facets { process: Some(process), network_namespace: Some(network.inode()), ..Facets::default() };
+    Target { facets, ..target(&format!("process:{process}")) }
 }
 
 /// A file system of the test's own: the journal's is never filled.

@@ -2,6 +2,7 @@
 //!
 //! A namespace belongs to a thread, so no runtime thread may ever enter one: it would be used for something else next.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -15,6 +16,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::quoted;
 use crate::process::{Snapshot, look_at};
 
 /// A network namespace of this host.
@@ -160,6 +162,37 @@ impl Namespace {
     }
 }
 
+/// A network namespace as it was found, and the shell's way into it.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// The namespace.
+    pub(crate) namespace: Namespace,
+    /// `nsenter …`, which the command to be run there follows.
+    pub(crate) way_in: String,
+}
+
+/// Every network namespace that somebody lives in or that is mounted somewhere, as far as we may look.
+pub(crate) fn everywhere(snapshot: &Snapshot) -> Vec<Place> {
+    let mut found = BTreeMap::new();
+    for process in snapshot.living().filter(|e| !e.is_kernel()).map(|e| e.id) {
+        if let Ok(meta) = Path::new(&format!("/proc/{}/ns/net", process.pid)).metadata() {
+            found.entry(meta.ino()).or_insert_with(|| Place {
+                namespace: Namespace { inode: meta.ino(), cookie: None, process },
+                way_in: format!("nsenter --net --target {}", process.pid),
+            });
+        }
+    }
+    for (inode, path) in mounts() {
+        // Nobody has this pid: it is found where it is mounted.
+        let nobody = ProcessId { pid: 0, start_ticks: 0 };
+        found.entry(inode).or_insert_with(|| Place {
+            namespace: Namespace { inode, cookie: None, process: nobody },
+            way_in: format!("nsenter --net={}", quoted(Path::new(&path))),
+        });
+    }
+    found.into_values().collect()
+}
+
 /// The namespace of a process, opened first and proved to be that process's afterwards. `None`: it has ended.
 fn of_process(process: ProcessId) -> Result<Option<File>, NamespaceError> {
     let path = format!("/proc/{}/ns/net", process.pid);
@@ -179,11 +212,19 @@ fn inode_of(file: &File) -> Result<u64, NamespaceError> {
 }
 
 /// Where it is mounted, as `ip netns add` does.
-fn mounted(inode: u64) -> Vec<String> {
+fn mounted(inode: u64) -> impl Iterator<Item = String> {
+    mounts().into_iter().filter(move |(mounted, _)| *mounted == inode).map(|(_, path)| path)
+}
+
+/// Every network namespace that is mounted somewhere, and where.
+fn mounts() -> Vec<(u64, String)> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let root = format!("net:[{inode}]");
-    let words = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    words.filter(|w| w.get(3) == Some(&root.as_str())).filter_map(|w| Some(w.get(4)?.replace("\\040", " "))).collect()
+    let read = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let inode = words.get(3)?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()?;
+        Some((inode, words.get(4)?.replace("\\040", " ")))
+    };
+    mounts.lines().filter_map(read).collect()
 }
 
 /// On a thread of its own, which ends with the work.

@@ -93,8 +93,8 @@ pub(crate) struct Standing {
     handle: u64,
     /// Its comment.
     comment: Option<String>,
-    /// The socket that owns it: mostly the pid of the process that opened that.
-    pub(crate) owner: Option<u32>,
+    /// The netlink address of the socket that owns it.
+    owner: Option<u32>,
 }
 
 impl Standing {
@@ -102,6 +102,12 @@ impl Standing {
     #[must_use]
     pub(crate) fn is_ours(&self) -> bool {
         self.name.starts_with(PREFIX) && self.comment.as_ref() == Some(&self.name)
+    }
+
+    /// Does it go with a socket?
+    #[must_use]
+    pub(crate) fn is_owned(&self) -> bool {
+        self.owner.is_some()
     }
 
     fn read(reply: &Reply) -> Option<Self> {

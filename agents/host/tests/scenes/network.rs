@@ -116,10 +116,15 @@ fn dial(to: SocketAddr) -> &'static str {
     }
 }
 
-/// Asks a server in the network namespace of this thread, over UDP.
+/// Asks a server of IPv4 in the network namespace of this thread, over UDP.
 pub(crate) fn ask(server: &str, name: &str, record_type: RecordType) -> String {
+    ask_from("0.0.0.0:0", server, name, record_type)
+}
+
+/// The same, from an address of its version.
+pub(crate) fn ask_from(here: &str, server: &str, name: &str, record_type: RecordType) -> String {
     let question = Message::query(7, name.parse().expect("a name"), record_type);
-    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    let socket = UdpSocket::bind(here).expect("a socket");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     socket.connect(server).expect("connected");
     let mut buffer = [0; 4096];

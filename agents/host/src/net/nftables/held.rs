@@ -47,11 +47,12 @@ impl Tables {
         if !table.is_ours() {
             return Ok(false);
         }
-        super::remove(&mut socket, &table).map_err(|e| match table.owner {
-            Some(owner) if e.errno == Errno::PERM => {
-                FaultError::new(format!("remove the table {tag}: process {owner} holds it")).hint("it goes when that process ends")
+        super::remove(&mut socket, &table).map_err(|e| {
+            if table.is_owned() && e.errno == Errno::PERM {
+                FaultError::new(format!("remove the table {tag}: another process holds it")).hint("it goes when that process ends")
+            } else {
+                refused(&format!("remove the table {tag}"), &e)
             }
-            _ => refused(&format!("remove the table {tag}"), &e),
         })?;
         Ok(true)
     }

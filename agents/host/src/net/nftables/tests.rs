@@ -154,7 +154,7 @@ fn rule_3_an_owned_table_goes_with_its_socket() {
     make(&mut owner, &everything(tag), Ownership::Owned).expect("made");
     let mut other = namespace.run(open).expect("a socket");
     let table = named(&mut other, tag).expect("asked").expect("it stands");
-    assert!(table.is_ours() && table.owner.is_some());
+    assert!(table.is_ours() && table.is_owned());
     assert_eq!(remove(&mut other, &table).expect_err("not its owner").errno, Errno::PERM);
     nft(&namespace, &["flush", "ruleset"]);
     assert_eq!(ours(&mut other).expect("listed"), vec![table.clone()]);

@@ -1,0 +1,333 @@
+//! Faults on the network, looked at closer than the contract suite does.
+
+#![allow(clippy::disallowed_methods, reason = "tests make and look at the world by their own means")]
+
+mod scenes;
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use chaos_core::conformance::arm;
+use chaos_core::fault::{Grade, InPlace, InjectionId, Met, Presence, Reach};
+use chaos_core::table::AnyFault;
+use chaos_core::target::{Facets, Target};
+use chaos_host::{Host, faults, sweep};
+use chaos_protocol::dns::RecordType;
+use chaos_testbed::{Namespace, Pair, Twin};
+use scenes::network::{Networked, ask, ask_over_tcp};
+use scenes::{process_id, target, wait_for};
+use serde_json::{Value, json};
+
+fn id(run: &str) -> InjectionId {
+    InjectionId { run: format!("{run}-{}", std::process::id()), slot: "1.0.0".into() }
+}
+
+/// In force, until it is taken back.
+struct InForce<'a> {
+    fault: &'a dyn AnyFault,
+    undo: Value,
+}
+
+impl<'a> InForce<'a> {
+    async fn new(fault: &'a dyn AnyFault, spec: Value, target: &Target, id: InjectionId) -> Self {
+        let undo = fault.prepare(&spec, target, &id).await.unwrap_or_else(|e| panic!("{spec}: {e}")).undo;
+        fault.inject(arm(id, undo.clone())).await.unwrap_or_else(|e| panic!("{spec}: {e}"));
+        Self { fault, undo }
+    }
+
+    async fn presence(&self) -> Presence {
+        self.fault.inspect(&self.undo).await.expect("inspected")
+    }
+
+    async fn end(self) {
+        self.fault.revert(&self.undo).await.expect("reverted");
+        assert_eq!(self.presence().await, Presence::none());
+    }
+}
+
+fn holder(namespace: &Namespace) -> Target {
+    target(Facets { process: Some(process_id(namespace.pid())), network_namespace: Some(namespace.inode()), ..Facets::default() })
+}
+
+#[tokio::test]
+async fn what_no_packet_met_is_idle() {
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let networked = Networked::listening();
+    let cut = InForce::new(table.get("net.partition").expect("the fault"), json!({}), &networked.target(), id("idle")).await;
+    assert_eq!(cut.presence().await, Presence::whole().met(Met::Idle));
+    assert_eq!(networked.dial(), "silence silence");
+    let Met::Count(packets) = cut.presence().await.met else { panic!("it was met") };
+    assert!(packets >= 2, "{packets}");
+    cut.end().await;
+    assert_eq!(networked.dial(), "connected connected");
+}
+
+/// Both versions of the internet protocol, on a real wire, to one peer and no other.
+#[tokio::test]
+async fn one_peer_is_cut_off_and_everything_else_is_as_it_was() {
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let pair = Pair::new().expect("the tests run as root");
+    pair.near.sh("nft add table inet firewall; nft add chain inet firewall in '{ type filter hook input priority 0; }'");
+    let servers = Pair::FAR.map(|ip| pair.far.run(|| TcpListener::bind((ip, 0)).expect("a listener")));
+    let addresses = servers.each_ref().map(|s| s.local_addr().expect("its address"));
+    let reach = |to: SocketAddr| pair.near.run(|| std::net::TcpStream::connect_timeout(&to, std::time::Duration::from_millis(300)).is_ok());
+    wait_for("IPv6 neighbours have found one another", || addresses.map(reach) == [true, true]);
+    let before = Twin::of(pair.near.pid());
+    for (with, expected) in [
+        (json!({"hosts": Pair::FAR, "how": "reject"}), [false, false]),
+        (json!({"hosts": [Pair::FAR[0]]}), [false, true]),
+        (json!({"hosts": ["2001:2::/48"], "direction": "in"}), [true, false]),
+        (json!({"ports": addresses[0].port().to_string(), "family": "ipv4"}), [false, true]),
+        (json!({"hosts": Pair::FAR, "ports": "1", "how": "reject"}), [true, true]),
+        (json!({"protocol": "icmp"}), [true, true]),
+    ] {
+        let began = Instant::now();
+        let cut = InForce::new(table.get("net.partition").expect("the fault"), with.clone(), &holder(&pair.near), id("peer")).await;
+        assert!(began.elapsed().as_millis() < 1_000, "{with}: {:?}", began.elapsed());
+        assert_eq!(addresses.map(reach), expected, "{with}");
+        assert_ne!(Twin::of(pair.near.pid()), before, "{with}: there is a table");
+        cut.end().await;
+        assert_eq!(addresses.map(reach), [true, true], "{with}: it is taken back");
+        assert_eq!(Twin::of(pair.near.pid()), before, "{with}");
+    }
+}
+
+/// A table without an owner stays when its executor is gone, and whoever recovers removes it; somebody else's of the same name stays.
+#[tokio::test]
+async fn an_ordinary_table_is_taken_back_by_whoever_recovers() {
+    let networked = Networked::listening();
+    let cut = |host: &Arc<Host>| faults(host);
+    let id = id("ordinary");
+    let undo = {
+        let host = Arc::new(Host::new(scenes::HELPER));
+        let table = cut(&host);
+        let fault = table.get("net.partition").expect("the fault");
+        let prepared = fault.prepare(&json!({"how": "reject"}), &networked.target(), &id).await.expect("prepared");
+        assert_eq!(prepared.grade, None, "this kernel's tables have owners");
+        let mut undo = prepared.undo;
+        undo["ownership"] = json!("ordinary");
+        fault.inject(arm(id.clone(), undo.clone())).await.expect("injected");
+        undo
+    };
+    assert_eq!(networked.dial(), "refused refused");
+    let left: Vec<_> = sweep(&[]).expect("swept").into_iter().filter(|f| f.run == id.run).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].remove[0].ends_with(&format!("nft delete table inet '{}'", id.tag())), "{:?}", left[0].remove);
+
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = cut(&host);
+    let fault = table.get("net.partition").expect("the fault");
+    assert_eq!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::Whole);
+    networked.namespace().sh(&format!("nft flush chain inet {} in", id.tag()));
+    assert_eq!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::Partial);
+    fault.revert(&undo).await.expect("reverted");
+    assert_eq!(networked.dial(), "connected connected");
+    assert!(!sweep(&[]).expect("swept").iter().any(|f| f.run == id.run));
+
+    networked.namespace().sh(&format!("nft add table inet {}", id.tag()));
+    let refused = fault.prepare(&json!({}), &networked.target(), &id).await.expect_err("the name is taken");
+    assert!(refused.hint.as_ref().is_some_and(|h| h.contains("not ours")), "{refused:?}");
+    fault.revert(&undo).await.expect("nothing to revert");
+    assert_eq!(fault.inspect(&undo).await.expect("inspected"), Presence::none());
+    assert!(networked.namespace().sh("nft list tables").contains(&id.tag()), "it is not ours");
+}
+
+/// What people print for themselves works, too.
+#[tokio::test]
+async fn what_recover_prints_does_it() {
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let fault = table.get("net.partition").expect("the fault");
+    let networked = Networked::listening();
+    let id = id("printed");
+    let mut undo = fault.prepare(&json!({"how": "reject"}), &networked.target(), &id).await.expect("prepared").undo;
+    undo["ownership"] = json!("ordinary");
+    fault.inject(arm(id, undo.clone())).await.expect("injected");
+    let done = Command::new("sh").arg("-c").arg(fault.explain(&undo).join("\n")).status().expect("a shell");
+    assert!(done.success());
+    assert_eq!(networked.dial(), "connected connected");
+    assert_eq!(fault.inspect(&undo).await.expect("inspected"), Presence::none());
+}
+
+#[tokio::test]
+async fn the_namespace_may_vanish_under_the_fault() {
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    for (kind, ordinary) in [("net.partition", false), ("net.partition", true), ("net.dns", false)] {
+        let fault = table.get(kind).expect("the fault");
+        let networked = Networked::listening();
+        let spec = if kind == "net.dns" { json!({"names": ["store.internal"]}) } else { json!({}) };
+        let id = id("vanish");
+        let mut undo = fault.prepare(&spec, &networked.target(), &id).await.expect("prepared").undo;
+        if ordinary {
+            undo["ownership"] = json!("ordinary");
+        }
+        fault.inject(arm(id, undo.clone())).await.expect("injected");
+        drop(networked);
+        fault.inspect(&undo).await.expect("inspected");
+        for _ in 0..2 {
+            fault.revert(&undo).await.expect("reverted");
+            assert_eq!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::None, "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_are_counted_and_new_ones_can_be_made() {
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let fault = table.get("net.reset").expect("the fault");
+    let networked = Networked::listening();
+    let none = fault.prepare(&json!({}), &networked.target(), &id("none")).await.expect("prepared");
+    assert!(none.notes.iter().any(|n| n == "no connection matches now"), "{:?}", none.notes);
+    fault.inject(arm(id("none"), none.undo.clone())).await.expect("injected");
+    assert_eq!(fault.inspect(&none.undo).await.expect("inspected"), Presence::whole().met(Met::Idle));
+
+    let mut connections: Vec<_> = (0..5).map(|_| networked.connection()).collect();
+    let id = id("reset");
+    let prepared = fault.prepare(&json!({}), &networked.target(), &id).await.expect("prepared");
+    assert_eq!(fault.inspect(&prepared.undo).await.expect("inspected").in_place, InPlace::None);
+    let observed = fault.inject(arm(id, prepared.undo.clone())).await.expect("injected");
+    assert_eq!(observed.notes, ["5 connections were reset"]);
+    assert_eq!(fault.inspect(&prepared.undo).await.expect("inspected"), Presence::whole().met(Met::Count(5)));
+    for (near, _) in &mut connections {
+        std::io::Read::read(near, &mut [0; 1]).expect_err("it is gone");
+    }
+    networked.connection();
+    assert_eq!(fault.inspect(&prepared.undo).await.expect("inspected").in_place, InPlace::Whole, "others may connect again");
+    for (with, field) in [
+        (json!({"direction": "in"}), "direction"),
+        (json!({"protocol": "udp", "ports": "53"}), "protocol"),
+        (json!({"interface": "lo"}), "interface"),
+    ] {
+        let errors = fault.check(&with);
+        assert!(errors.iter().any(|e| e.path == field), "{with}: {errors:?}");
+    }
+}
+
+/// A server of names for a test: it knows one address for everything.
+fn serve_names(at: &UdpSocket) {
+    use chaos_protocol::dns::{Data, Message};
+    let mut buffer = [0; 512];
+    while let Ok((length, from)) = at.recv_from(&mut buffer) {
+        let Ok(question) = Message::parse(&buffer[..length]) else { return };
+        let answer = question.answer(0).with(300, Data::A([192, 0, 2, 53].into()));
+        at.send_to(&answer.write().expect("an answer"), from).expect("answered");
+    }
+}
+
+/// The server that was asked answers what is not meant, over both versions of the internet protocol, wherever it is.
+#[tokio::test]
+async fn the_server_that_was_asked_answers_for_other_names() {
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let pair = Pair::new().expect("the tests run as root");
+    for ip in Pair::FAR {
+        let server = pair.far.run(|| UdpSocket::bind((ip, 53)).expect("a server"));
+        // It ends with the test process.
+        std::thread::spawn(move || serve_names(&server));
+    }
+    let servers = [format!("{}:53", Pair::FAR[0]), format!("[{}]:53", Pair::FAR[1])];
+    let all = |name: &str| {
+        servers.each_ref().map(|server| {
+            pair.near.run(|| {
+                let here = if server.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+                scenes::network::ask_from(here, server, name, RecordType::A)
+            })
+        })
+    };
+    let true_answers = ["NOERROR 192.0.2.53", "NOERROR 192.0.2.53"];
+    wait_for("IPv6 neighbours have found one another", || all("store.internal") == true_answers);
+    let lie = json!({"names": ["STORE.internal"], "answer": {"addresses": ["198.51.100.7"]}});
+    let id = id("asked");
+    let fault = InForce::new(table.get("net.dns").expect("the fault"), lie, &holder(&pair.near), id.clone()).await;
+    assert_eq!(fault.presence().await, Presence::whole().met(Met::Idle));
+    assert_eq!(all("other.example"), ["NOERROR 192.0.2.53", "NOERROR 192.0.2.53"]);
+    assert_eq!(fault.presence().await, Presence::whole().met(Met::Idle), "nobody was lied to");
+    assert_eq!(all("store.internal"), ["NOERROR 198.51.100.7", "NOERROR 198.51.100.7"]);
+    assert_eq!(fault.presence().await, Presence::whole().met(Met::Count(2)));
+    assert!(sweep(&[]).expect("swept").iter().any(|f| f.run == id.run && f.what.contains("nftables")));
+
+    // Its death heals, and is noticed.
+    for helper in scenes::helpers("dns") {
+        let tag = std::fs::read(format!("/proc/{helper}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&tag).contains(&id.tag()) {
+            rustix::process::kill_process(rustix::process::Pid::from_raw(helper).expect("a pid"), rustix::process::Signal::KILL)
+                .expect("killed");
+        }
+    }
+    wait_for("questions go where they went", || all("store.internal") == ["NOERROR 192.0.2.53", "NOERROR 192.0.2.53"]);
+    assert_eq!(fault.presence().await, Presence::none());
+    fault.end().await;
+    assert!(!sweep(&[]).expect("swept").iter().any(|f| f.run == id.run));
+}
+
+#[tokio::test]
+async fn names_are_answered_over_tcp_too() {
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let networked = Networked::with_names();
+    let many: Vec<String> = (0..100).map(|n| format!("192.0.2.{n}")).collect();
+    let lie = json!({"names": ["store.internal"], "answer": {"addresses": many}});
+    let fault = InForce::new(table.get("net.dns").expect("the fault"), lie, &networked.target(), id("tcp")).await;
+    let over_tcp = |name: &str| networked.namespace().run(|| ask_over_tcp("127.0.0.1:53", name));
+    assert_eq!(over_tcp("store.internal").split(' ').count(), 101);
+    assert_eq!(over_tcp("other.example"), "NOERROR 192.0.2.53");
+    assert_eq!(networked.ask("store.internal", RecordType::A), "NOERROR", "cut: it is to be asked for over TCP");
+    assert_eq!(networked.ask("store.internal", RecordType::AAAA), "NOERROR");
+    fault.end().await;
+    assert_eq!(networked.namespace().run(|| ask("127.0.0.1:53", "store.internal", RecordType::A)), "NOERROR 192.0.2.53");
+}
+
+/// Whoever shares the network of the target feels what is meant for its peers, and is named.
+#[tokio::test]
+async fn rule_26_who_else_feels_it_is_told() {
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let networked = Networked::listening();
+    let prepare = async |kind: &str, with: Value| {
+        table.get(kind).expect("the fault").prepare(&with, &networked.target(), &id("reach")).await.expect("prepared")
+    };
+    assert_eq!(prepare("net.partition", json!({"hosts": ["127.0.0.1"]})).await.reach, Some(Reach::Target), "it lives there alone");
+    let mut other = networked.namespace().command("sleep").arg("600").stdin(Stdio::null()).spawn().expect("another");
+    let there = std::fs::read_link(format!("/proc/{}/ns/net", networked.namespace().pid())).expect("a namespace");
+    wait_for("it lives there", || std::fs::read_link(format!("/proc/{}/ns/net", other.id())).is_ok_and(|l| l == there));
+    for (kind, with, reach) in [
+        ("net.partition", json!({}), Reach::Target),
+        ("net.partition", json!({"hosts": ["127.0.0.1"]}), Reach::NetworkNamespace),
+        ("net.reset", json!({"ports": "6379"}), Reach::NetworkNamespace),
+        ("net.dns", json!({"names": ["a"]}), Reach::NetworkNamespace),
+    ] {
+        let prepared = prepare(kind, with.clone()).await;
+        assert_eq!((prepared.reach, prepared.bystanders.count), (Some(reach), u64::from(reach != Reach::Target)), "{kind} {with}");
+        assert_eq!(prepared.grade.unwrap_or(Grade::Bound), Grade::Bound);
+    }
+    other.kill().expect("killed");
+    other.wait().expect("reaped");
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_said() {
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let refused = async |kind: &str, with: Value, target: &Target| {
+        let error = table.get(kind).expect("the fault").prepare(&with, target, &id("refused")).await.expect_err(kind);
+        format!("{}\n{}", error.message, error.hint.unwrap_or_default())
+    };
+    let networked = Networked::listening();
+    let said = refused("net.partition", json!({"interface": "eth7"}), &networked.target()).await;
+    assert!(said.contains("no interface `eth7`"), "{said}");
+    let said = refused("net.partition", json!({"hosts": ["192.0.2.1"]}), &networked.target()).await;
+    assert!(said.contains("no route to 192.0.2.1"), "{said}");
+    networked.namespace().sh("ip link set lo down");
+    let said = refused("net.dns", json!({"names": ["a"]}), &networked.target()).await;
+    assert!(said.contains("loopback interface"), "{said}");
+    // In our own network namespace live those who control this machine.
+    let own = scenes::Started::sleeping();
+    let said = refused("net.dns", json!({"names": ["*"]}), &scenes::process_target(own.id(), false)).await;
+    assert!(said.contains("every name there is"), "{said}");
+}
