@@ -24,8 +24,12 @@ fn promised(name: &str) -> Option<i32> {
 
 /// What experiments with the serving system set.
 const SERVING: &[&str] = &["gateway=PORT0", "replicas=PORT1-PORT3", "store=PORT4"];
+/// And those with a proxy before the feature store.
+const STORE_BEHIND_A_PROXY: &[&str] = &["gateway=PORT0", "replicas=PORT1-PORT3", "store=PORT4", "proxy=PORT5"];
 /// And those that name one replica.
 const ONE_REPLICA: &[&str] = &["gateway=PORT0", "replicas=PORT1-PORT3", "replica_two=PORT2", "store=PORT4"];
+/// What experiments with the language model set.
+const STREAM: &[&str] = &["relay=PORT0", "proxy=PORT1", "model=PORT2"];
 
 /// Runs what follows it in a network namespace of its own, in which loopback is up.
 const NAMESPACE: &[&str] = &["unshare", "--net", "sh", "-c", r#"ip link set lo up && exec "$@""#, "sh"];
@@ -124,6 +128,31 @@ fn feature_store_killed_without_breaker() {
 #[test]
 fn cpu_contention() {
     holds("cpu-contention", SERVING, &[]);
+}
+
+#[test]
+fn feature_store_slow() {
+    holds("feature-store-slow", STORE_BEHIND_A_PROXY, &[]);
+}
+
+#[test]
+fn feature_store_slow_without_breaker() {
+    holds("feature-store-slow-without-breaker", STORE_BEHIND_A_PROXY, &[]);
+}
+
+#[test]
+fn half_open_replica() {
+    holds("half-open-replica", &[ONE_REPLICA, &["proxy=PORT5"]].concat(), &[]);
+}
+
+#[test]
+fn token_stream_cut() {
+    holds("token-stream-cut", STREAM, &[]);
+}
+
+#[test]
+fn token_stream_cut_without_resume() {
+    holds("token-stream-cut-without-resume", STREAM, &[]);
 }
 
 #[test]

@@ -68,7 +68,14 @@ fn the_messages_of_the_language() {
         all.push_str(&super::super::render(&problems, false));
         all.push_str(&format!("{}; nothing was run\n\n", summary(&problems)));
     }
-    insta::assert_snapshot!(all);
+    insta::assert_snapshot!(uncounted(&all));
+}
+
+/// Without how many words there are, which grows with every fault.
+fn uncounted(told: &str) -> String {
+    let mut parts = told.split("` lists ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, rest| format!("{all}` lists …{}", rest.trim_start_matches(|c: char| c.is_ascii_digit())))
 }
 
 #[test]
