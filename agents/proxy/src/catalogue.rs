@@ -8,7 +8,7 @@ use chaos_core::literal::Percent;
 use serde_json::Value;
 
 use crate::toxic::{Act, Speaks, Toxic};
-use crate::{http, s3, stream, tcp};
+use crate::{http, postgres, redis, s3, stream, tcp};
 
 /// Whoever wants every toxic with its type: the fault table, and the data plane.
 pub(crate) trait Visitor {
@@ -43,6 +43,13 @@ pub(crate) fn visit(to: &mut impl Visitor) {
     to.toxic::<s3::stall::Stall>();
     to.toxic::<s3::truncate::Truncate>();
     to.toxic::<s3::slow_down::SlowDown>();
+    to.toxic::<redis::delay::Delay>();
+    to.toxic::<redis::error::Error>();
+    to.toxic::<redis::throttle::Throttle>();
+    to.toxic::<redis::null::Null>();
+    to.toxic::<redis::stale::Stale>();
+    to.toxic::<postgres::delay::Delay>();
+    to.toxic::<postgres::error::Error>();
 }
 
 /// A toxic made from its fields.

@@ -9,6 +9,7 @@ pub mod control;
 pub mod engine;
 mod fault;
 pub mod http;
+mod messages;
 pub mod postgres;
 pub mod redis;
 mod s3;

@@ -1,0 +1,228 @@
+//! Replies on their way to the client, each in its turn.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chaos_core::clock::Mono;
+use chaos_protocol::resp::{Scan, Scanner};
+use tokio::sync::Notify;
+
+use crate::engine::{Finish, Line, Live, Source, copy};
+use crate::toxic::ArmedToxic;
+
+/// The longest reply that is watched; a longer one passes.
+const WATCHED_MAX: usize = 1 << 20;
+/// Replies of our own that wait at most, in bytes with what each costs, before no more commands are taken.
+const IN_PLACE_MAX: usize = 1 << 20;
+const EACH_COSTS: usize = 64;
+
+/// What comes next, for one command.
+pub(super) enum Expected {
+    /// The server's reply.
+    Reply,
+    /// The server's reply to a command that sets the version of the protocol, unless it is an error.
+    Greeting { resp3: bool },
+    /// The server's reply, which a toxic watches.
+    Watched { toxic: Arc<ArmedToxic>, command: Vec<u8> },
+    /// The server's reply, and this in its place.
+    Replaced(Vec<u8>),
+    /// This; the server knows nothing of the command.
+    InPlace(Vec<u8>),
+    /// From here on, bytes pass unseen.
+    Blind,
+}
+
+/// What was asked and is not answered yet.
+#[derive(Default)]
+pub(super) struct Pending {
+    state: Mutex<State>,
+    added: Notify,
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    expected: VecDeque<Expected>,
+    in_place: usize,
+    resp3: bool,
+}
+
+impl Pending {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_resp3(&self) -> bool {
+        self.state().resp3
+    }
+
+    pub(super) fn push(&self, expected: Expected) {
+        let mut state = self.state();
+        if let Expected::InPlace(reply) = &expected {
+            state.in_place += reply.len() + EACH_COSTS;
+        }
+        state.expected.push_back(expected);
+        drop(state);
+        self.added.notify_one();
+    }
+
+    /// Waits until not too many replies of our own wait.
+    pub(super) async fn room(&self) {
+        while self.state().in_place > IN_PLACE_MAX {
+            self.freed.notified().await;
+        }
+    }
+
+    /// Appends the replies of our own whose turn it is; true: nothing after them is looked at.
+    fn in_place(&self, out: &mut Vec<u8>) -> bool {
+        let mut state = self.state();
+        loop {
+            match state.expected.front() {
+                Some(Expected::InPlace(reply)) => {
+                    out.extend_from_slice(reply);
+                    state.in_place -= reply.len() + EACH_COSTS;
+                    state.expected.pop_front();
+                    self.freed.notify_one();
+                }
+                Some(Expected::Blind) => return true,
+                _ => return false,
+            }
+        }
+    }
+}
+
+/// Relays what the server sends, to its end.
+pub(super) async fn relay(upstream: &mut Source, to: &Line, pending: &Pending, live: Live) -> io::Result<()> {
+    let mut replies = Replies { scanner: Scanner::new(), pending, live, now: None };
+    loop {
+        let mut out = Vec::new();
+        let blind = replies.is_between() && pending.in_place(&mut out);
+        if !out.is_empty() && to.send(&out).await.is_err() {
+            return Ok(());
+        }
+        drop(out);
+        if blind {
+            return copy(upstream, to).await;
+        }
+        let mut came = Vec::new();
+        let read = tokio::select! {
+            biased;
+            () = pending.added.notified(), if replies.is_between() => continue,
+            read = upstream.read(&mut came) => read?,
+        };
+        if read == 0 {
+            to.finish(Finish::Eof);
+            return Ok(());
+        }
+        let mut out = Vec::new();
+        let understood = replies.take(&came, &mut out);
+        if !out.is_empty() && to.send(&out).await.is_err() {
+            return Ok(());
+        }
+        if !understood {
+            return copy(upstream, to).await;
+        }
+    }
+}
+
+struct Replies<'a> {
+    scanner: Scanner,
+    pending: &'a Pending,
+    live: Live,
+    /// What the value that has begun is.
+    now: Option<Now>,
+}
+
+/// What becomes of a value while it comes.
+enum Now {
+    /// It passes; pushed ones answer nothing.
+    Passes {
+        pushed: bool,
+    },
+    Dropped,
+    Kept(Vec<u8>),
+}
+
+impl Replies<'_> {
+    fn is_between(&self) -> bool {
+        self.now.is_none()
+    }
+
+    /// Takes what came; false: from here on it is not understood, and has been passed on as it is.
+    fn take(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> bool {
+        while let Some(&first) = bytes.first() {
+            if self.now.is_none() {
+                if self.pending.in_place(out) {
+                    out.extend_from_slice(bytes);
+                    return false;
+                }
+                self.now = Some(self.begins(first));
+            }
+            let (taken, kind) = match self.scanner.scan(bytes) {
+                Ok(Scan::Part) => (bytes.len(), None),
+                Ok(Scan::Whole { taken, kind }) => (taken, Some(kind)),
+                Err(_) => {
+                    if let Some(Now::Kept(kept)) = self.now.take() {
+                        out.extend_from_slice(&kept);
+                    }
+                    out.extend_from_slice(bytes);
+                    return false;
+                }
+            };
+            self.goes_on(&bytes[..taken], out);
+            bytes = &bytes[taken..];
+            if let Some(kind) = kind {
+                self.ends(kind, out);
+            }
+        }
+        true
+    }
+
+    /// A value begins: whose reply is it?
+    fn begins(&self, first: u8) -> Now {
+        if first == b'>' {
+            return Now::Passes { pushed: true };
+        }
+        match self.pending.state().expected.front() {
+            Some(Expected::Replaced(_)) => Now::Dropped,
+            Some(Expected::Watched { .. }) => Now::Kept(Vec::new()),
+            _ => Now::Passes { pushed: false },
+        }
+    }
+
+    fn goes_on(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        match &mut self.now {
+            Some(Now::Kept(kept)) if kept.len() + bytes.len() <= WATCHED_MAX => kept.extend_from_slice(bytes),
+            Some(Now::Kept(kept)) => {
+                out.append(kept);
+                out.extend_from_slice(bytes);
+                self.now = Some(Now::Passes { pushed: false });
+            }
+            Some(Now::Dropped) => {}
+            Some(Now::Passes { .. }) | None => out.extend_from_slice(bytes),
+        }
+    }
+
+    /// A value is over.
+    fn ends(&mut self, kind: u8, out: &mut Vec<u8>) {
+        let now = self.now.take();
+        if matches!(now, Some(Now::Passes { pushed: true })) {
+            return;
+        }
+        let mut state = self.pending.state();
+        let expected = state.expected.pop_front();
+        match (expected, now) {
+            (Some(Expected::Greeting { resp3 }), _) if kind != b'-' && kind != b'!' => state.resp3 = resp3,
+            (Some(Expected::Replaced(reply)), _) => out.extend_from_slice(&reply),
+            (Some(Expected::Watched { toxic, command }), Some(Now::Kept(reply))) => {
+                // Once it is taken back, nothing of it is told any more.
+                let armed = self.live.current().iter().any(|t| Arc::ptr_eq(t, &toxic));
+                let act = toxic.act.redis().filter(|_| armed);
+                let other = act.and_then(|act| act.reply(&command, &reply, Mono::now()));
+                out.extend_from_slice(&other.unwrap_or(reply));
+            }
+            _ => {}
+        }
+    }
+}
