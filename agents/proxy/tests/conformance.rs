@@ -28,5 +28,5 @@ fn every_fault_of_the_table_keeps_the_contract() {
 
 /// Scenes by the level on which a toxic acts, one file each.
 fn scene_for(kind: &str) -> Option<fn() -> Scene> {
-    scenes::tcp::scene_for(kind)
+    scenes::tcp::scene_for(kind).or_else(|| scenes::redis::scene_for(kind)).or_else(|| scenes::postgres::scene_for(kind))
 }

@@ -91,7 +91,12 @@ impl CommandReader {
     pub fn read<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<Piece<'a, Command>>, RespError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         if self.state == State::Between {
-            self.state = if first == b'*' { State::Array } else { State::Inline };
+            self.state = match first {
+                b'*' => State::Array,
+                // Only a person types inline commands; TLS and other protocols begin otherwise and must not wait for a line's end.
+                b' '..=b'~' | b'\t' | b'\r' | b'\n' => State::Inline,
+                other => return Err(RespError::Type(other)),
+            };
         }
         match self.state {
             State::Inline => self.line(bytes),

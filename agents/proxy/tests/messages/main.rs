@@ -1,0 +1,6 @@
+//! Toxics on messages of Redis and PostgreSQL, against the real servers.
+
+mod postgres;
+mod redis;
+#[path = "../scenes/mod.rs"]
+mod scenes;
