@@ -67,7 +67,11 @@ fn proxy_apart() {
         }
     };
     limit(words[2]);
-    chaos_proxy::serve(vec![config], |_| limit(words[3])).expect("it serves");
+    let ready = |_: &chaos_proxy::Engine| {
+        limit(words[3]);
+        Ok(())
+    };
+    chaos_proxy::serve(vec![config], ready).expect("it serves");
 }
 
 /// Accepts and answers one byte a connection, on one thread: thousands of threads would be the test, not the proxy.
