@@ -21,7 +21,7 @@ pub fn is_proxy() -> bool {
         upstream: Upstream::Fixed(addresses[1].parse().expect("an address")),
         speaks: Speaks::Tcp,
     };
-    chaos_proxy::serve(vec![config], |_| {}).expect("it serves");
+    chaos_proxy::serve(vec![config], |_| Ok(())).expect("it serves");
     true
 }
 
