@@ -234,7 +234,23 @@ impl<'b> Builder<'b> {
         };
         let place = node.get("inject").map_or(node.place, |value| value.place);
         let found = Found { family: "fault", kind: fault.kind(), node: with, place };
-        self.fields(found, || fault.schema().to_value(), |spec| fault.check(spec))
+        let before = self.problems.list.len();
+        let fields = self.fields(found, || fault.schema().to_value(), |spec| fault.check(spec));
+        self.bandwidth_is_elsewhere(fault.kind(), before);
+        fields
+    }
+
+    /// Who says how late in bytes may have meant how fast, for which the family has a fault of its own.
+    fn bandwidth_is_elsewhere(&mut self, kind: &str, before: usize) {
+        let rate = format!("{}.rate", kind.split('.').next().unwrap_or_default());
+        if rate == kind || self.vocabulary.faults.get(&rate).is_none() {
+            return;
+        }
+        let mistaken = |message: &str| ["a size", "a rate"].iter().any(|other| message.ends_with(&format!("is a duration, not {other}")));
+        for problem in self.problems.list[before..].iter_mut().filter(|problem| mistaken(&problem.message)) {
+            let example = problem.hint.take().map_or_else(String::new, |hint| format!("{hint}; "));
+            problem.hint = Some(format!("{example}for bandwidth there is `{rate}`"));
+        }
     }
 
     /// `for` against reversibility.
