@@ -61,7 +61,7 @@ const NEVER: &[(&str, &[&str], &str)] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("clap::", &["src/cli", "examples/demo/src"]),
     ("serde_saphyr", &["src/experiment"]),
-    ("hyper::", &["agents/probe/src", "examples/demo/src"]),
+    ("hyper::", &["agents/probe/src", "agents/proxy/src/toxiproxy", "examples/demo/src"]),
     ("procfs::", &["agents/host/src", "agents/probe/src"]),
     ("h2::", &["agents/proxy/src"]),
     ("maud::", &["src/report"]),

@@ -22,6 +22,7 @@ mod text;
 pub(crate) mod truncate;
 
 pub use act::{Act, Course, Limit, OnEvent, OnRequest, OwnAnswer, Place, Replace};
+pub(crate) use message::decoded;
 pub use message::{AnswerHead, Fields, RequestHead};
 pub use select::{Meant, Select};
 

@@ -18,6 +18,7 @@ mod stream;
 mod target;
 mod tcp;
 pub mod toxic;
+pub mod toxiproxy;
 mod world;
 
 pub use engine::{Engine, Proxy, ProxyConfig, Upstream};

@@ -4,7 +4,7 @@ use chaos_core::literal::{Pattern, Percent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::http::{Meant, RequestHead};
+use crate::http::{Meant, RequestHead, decoded};
 
 /// Which requests to an object store a fault means. All that is given must fit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -105,23 +105,4 @@ fn name(request: &dyn RequestHead) -> String {
         Some(at) if at > 0 => format!("{}/{path}", host.split('.').take(at).collect::<Vec<_>>().join(".")),
         _ => path,
     }
-}
-
-/// Without percent signs (RFC 3986 2.1). What stands for no text stays as it is.
-fn decoded(text: &str) -> String {
-    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match (byte, hex) {
-            (b'%', Some(decoded)) => {
-                out.push(decoded);
-                rest = &after[2..];
-            }
-            _ => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
 }
