@@ -203,7 +203,7 @@ fn dispatch(cli: Cli, console: Console) -> Result<ExitCode, Failure> {
         Command::Sweep(args) => sweep::run(&args, global, console, &Worlds::assemble()?),
         Command::Halt(args) => halt::halt(&args, global, console),
         // Parts of something that runs already, and mere text.
-        Command::Proxy(args) => proxy::run(&args, console, &Worlds::assemble()?),
+        Command::Proxy(args) => proxy::run(args, console, &Worlds::assemble()?),
         Command::Demo { command } => Ok(chaos_demo::run(command)),
         Command::Helper { words } => Ok(chaos_host::helper_main(words)),
         Command::Executor(args) => executor::run(&args, global, console, Worlds::assemble()?),

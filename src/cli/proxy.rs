@@ -1,51 +1,145 @@
 //! `chaos proxy`: a fault proxy as a process of its own, for a run or as a service.
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod before;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chaos_core::World;
 use chaos_core::literal::{Address, Ports};
 use chaos_core::target::ProcessId;
-use chaos_host::Snapshot;
-use chaos_host::redirect::{self, Redirection, Transport, Whose};
+use chaos_proxy::Service;
 use chaos_proxy::toxic::Speaks;
-use chaos_proxy::{Engine, Proxy, ProxyConfig, Upstream};
+use chaos_proxy::toxiproxy::{ApiAddress, Declared};
+use serde::Deserialize;
 
 use super::worlds::Worlds;
 use super::{Console, Failure};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER)]
 pub struct Args {
-    /// Where the proxy listens: what the application is pointed at
+    /// Where the proxy listens: what the application is pointed at; again for another proxy
     #[arg(long, value_name = "ADDRESS", requires = "upstream")]
-    listen: Option<SocketAddr>,
-    /// What the application would use without it
+    listen: Vec<String>,
+    /// What the application would use without it: the first belongs to the first --listen, and so on
     #[arg(long, value_name = "ADDRESS", requires = "listen")]
-    upstream: Option<Address>,
+    upstream: Vec<Address>,
+    /// What it understands: once for all proxies, or once for each [default: tcp]
+    #[arg(long, value_name = "PROTOCOL", value_parser = speaks)]
+    speaks: Vec<Speaks>,
     /// Stand before a process that is not pointed at the proxy: the kernel leads connections to its ports there. Needs root
-    #[arg(long, value_name = "PID", requires = "ports", conflicts_with = "listen", value_parser = process)]
+    #[arg(long, value_name = "PID", requires = "ports", conflicts_with_all = ["listen", "config", "api"], value_parser = before::process)]
     before: Option<ProcessId>,
     /// With --before: connections to these ports
     #[arg(long, value_name = "PORTS", requires = "before")]
     ports: Option<Ports>,
-    /// What it understands
-    #[arg(long, value_name = "PROTOCOL", default_value = "tcp", value_parser = speaks)]
-    speaks: Speaks,
+    /// Proxies in a file, as Toxiproxy takes them, and what each `speaks`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Serve the HTTP API of Toxiproxy there: an address of this machine, such as 127.0.0.1:8474, or `unix:PATH`
+    #[arg(long, value_name = "ADDRESS", value_parser = api_address)]
+    api: Option<ApiAddress>,
+    /// What requests to the API must bear; needed where other machines could reach it
+    #[arg(long, value_name = "TOKEN", requires = "api", env = "CHAOS_API_TOKEN", hide_env_values = true)]
+    api_token: Option<String>,
 }
 
-/// `4711`, or `4711@88123` for that very process and no later one of the same pid.
-fn process(text: &str) -> Result<ProcessId, String> {
-    let (pid, start) = text.split_once('@').map_or((text, None), |(pid, start)| (pid, Some(start)));
-    let pid = pid.parse().map_err(|_| format!("`{pid}` is not a pid"))?;
-    let processes = Snapshot::take().map_err(|e| format!("the processes of this host cannot be listed: {e}"))?;
-    let found = processes.by_pid(pid).ok_or_else(|| format!("there is no process {pid}"))?.id;
-    match start {
-        Some(start) if start != found.start_ticks.to_string() => {
-            Err(format!("process {pid} is not the one that was meant: it started later"))
-        }
-        _ => Ok(found),
+const AFTER: &str = "Bytes pass unchanged until a fault acts on them: one of an experiment whose target is a `proxy`, or a toxic that came \
+by the API. Ends with SIGTERM or Ctrl-C.";
+
+pub(super) fn run(args: Args, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
+    if let (Some(process), Some(ports)) = (args.before, &args.ports) {
+        let speaks = args.speaks.first().copied().unwrap_or_default();
+        return before::run(process, &ports.iter().collect::<Vec<_>>(), speaks, console);
     }
+    let mut proxies = declared(&args)?;
+    proxies.extend(args.config.as_deref().map(written).transpose()?.unwrap_or_default());
+    if proxies.is_empty() && args.api.is_none() {
+        return Err(Failure::usage("nothing says where the proxy stands")
+            .hint("for example `chaos proxy --listen 127.0.0.1:6390 --upstream 127.0.0.1:6379`"));
+    }
+    serve(Service { proxies, api: args.api, token: args.api_token }, console, worlds)
+}
+
+fn serve(service: Service, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
+    let proxies: BTreeMap<String, Declared> = service.proxies.iter().map(|p| (p.name.clone(), p.clone())).collect();
+    let served = chaos_proxy::serve_api(service, |listening, api| {
+        for (proxy, listen) in listening.iter().filter_map(|(name, listen)| Some((proxies.get(name)?, listen))) {
+            console.say(format_args!("{listen} before {}, speaks {}", proxy.upstream, proxy.speaks.word()));
+        }
+        if let Some(api) = api {
+            console.say(format_args!("the API of Toxiproxy at {api}"));
+        }
+    });
+    served.map(|()| ExitCode::SUCCESS).map_err(|error| {
+        let failure = Failure::usage(format!("no proxy: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => failure.maybe_hint(holder(proxies.values(), worlds)),
+            std::io::ErrorKind::PermissionDenied => failure.hint("an API that other machines can reach needs `--api-token`"),
+            _ => failure,
+        }
+    })
+}
+
+/// Who listens already where one of them should.
+fn holder<'a>(proxies: impl Iterator<Item = &'a Declared>, worlds: &Worlds) -> Option<String> {
+    let mut ports = proxies.filter_map(|p| p.listen.rsplit_once(':')?.1.parse::<u16>().ok());
+    ports.find_map(|port| worlds.host.view().who_listens(port).map(|owner| format!("port {port} is held by {owner}")))
+}
+
+/// The proxies of the command line. Each is named by where it listens.
+fn declared(args: &Args) -> Result<Vec<Declared>, Failure> {
+    let count = args.listen.len();
+    if args.upstream.len() != count {
+        let message = format!("{count} × --listen, but {} × --upstream", args.upstream.len());
+        return Err(Failure::usage(message).hint("each proxy has both, in the same order"));
+    }
+    if args.speaks.len() > 1 && args.speaks.len() != count {
+        let message = format!("{count} × --listen, but {} × --speaks", args.speaks.len());
+        return Err(Failure::usage(message).hint("give it once for all proxies, or once for each"));
+    }
+    let speaks = |n: usize| args.speaks.get(n).or(args.speaks.first()).copied().unwrap_or_default();
+    let one = |(n, (listen, upstream)): (usize, (&String, &Address))| Declared {
+        name: listen.clone(),
+        listen: listen.clone(),
+        upstream: upstream.to_string(),
+        speaks: speaks(n),
+        enabled: true,
+    };
+    Ok(args.listen.iter().zip(&args.upstream).enumerate().map(one).collect())
+}
+
+/// A proxy of the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    listen: String,
+    upstream: String,
+    #[serde(default)]
+    speaks: Speaks,
+    #[serde(default = "yes")]
+    enabled: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The proxies of a file.
+fn written(file: &Path) -> Result<Vec<Declared>, Failure> {
+    let failed = |e: &dyn std::fmt::Display| {
+        Failure::usage(format!("read the proxies in {}: {e}", file.display()))
+            .hint(r#"for example [{"name": "store", "listen": "127.0.0.1:6390", "upstream": "127.0.0.1:6379"}]"#)
+    };
+    let text = std::fs::read(file).map_err(|e| failed(&e))?;
+    let all: Vec<Written> = serde_json::from_slice(&text).map_err(|e| failed(&e))?;
+    let one = |w: Written| Declared { name: w.name, listen: w.listen, upstream: w.upstream, speaks: w.speaks, enabled: w.enabled };
+    Ok(all.into_iter().map(one).collect())
 }
 
 fn speaks(word: &str) -> Result<Speaks, String> {
@@ -53,60 +147,10 @@ fn speaks(word: &str) -> Result<Speaks, String> {
     Speaks::ALL.into_iter().find(|s| s.word() == word).ok_or_else(|| format!("one of {}", words.join(", ")))
 }
 
-pub(super) fn run(args: &Args, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
-    match (args.listen, &args.upstream, args.before, &args.ports) {
-        (Some(listen), Some(upstream), _, _) => endpoint(listen, upstream, args.speaks, console, worlds),
-        (_, _, Some(process), Some(ports)) => transparent(process, &ports.iter().collect::<Vec<_>>(), args.speaks, console),
-        _ => Err(Failure::usage("nothing says where the proxy stands")
-            .hint("for example `chaos proxy --listen 127.0.0.1:6390 --upstream 127.0.0.1:6379`")),
+fn api_address(text: &str) -> Result<ApiAddress, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(ApiAddress::Unix(path.into()));
     }
-}
-
-fn endpoint(listen: SocketAddr, upstream: &Address, speaks: Speaks, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
-    let config = ProxyConfig { listen, upstream: Upstream::Fixed(upstream.clone()), speaks };
-    let served = chaos_proxy::serve(vec![config], |engine| {
-        for proxy in engine.proxies() {
-            console.say(format_args!("{} before {upstream}, speaks {}", proxy.listen(), proxy.speaks().word()));
-        }
-        Ok(())
-    });
-    served.map(|()| ExitCode::SUCCESS).map_err(|error| {
-        let owner = worlds.host.view().who_listens(listen.port()).filter(|_| error.kind() == std::io::ErrorKind::AddrInUse);
-        Failure::usage(format!("no proxy: {error}")).maybe_hint(owner.map(|owner| format!("port {} is held by {owner}", listen.port())))
-    })
-}
-
-/// Listens in the network namespace of the process, and has the kernel lead connections there for as long as it lives.
-fn transparent(process: ProcessId, ports: &[u16], speaks: Speaks, console: Console) -> Result<ExitCode, Failure> {
-    let failed = |what: &str, error: std::io::Error| {
-        Failure::usage(format!("no proxy: {what}: {error}"))
-            .hint("needs root (CAP_NET_ADMIN, and CAP_SYS_ADMIN for another network namespace)")
-    };
-    // Before any thread is started: each lives where the one that started it did.
-    redirect::enter_namespace_of(process).map_err(|e| failed(&format!("enter the network namespace of process {}", process.pid), e))?;
-    let upstream = Upstream::Original { ports: ports.to_vec(), mark: redirect::MARK };
-    let config = ProxyConfig { listen: (Ipv4Addr::UNSPECIFIED, 0).into(), upstream, speaks };
-    let tag = format!("chaos-proxy-{}", std::process::id());
-    let mut held = None;
-    let served = chaos_proxy::serve(vec![config], |engine: &Engine| {
-        for proxy in engine.proxies() {
-            held = Some(lead(&proxy, &tag, ports)?);
-            console.say(format_args!("before process {}, ports {ports:?}, speaks {}", process.pid, proxy.speaks().word()));
-        }
-        Ok(())
-    });
-    drop(held);
-    served.map(|()| ExitCode::SUCCESS).map_err(|e| failed("lead connections through it", e))
-}
-
-fn lead(proxy: &Proxy, tag: &str, ports: &[u16]) -> std::io::Result<redirect::Redirected> {
-    Redirection {
-        tag,
-        transports: &[Transport::Tcp],
-        ports,
-        whose: Whose::ToThisHost,
-        to_v4: Some(proxy.listen().port()),
-        to_v6: proxy.listen_v6().map(|at| at.port()),
-    }
-    .begin()
+    let text = text.replacen("localhost:", "127.0.0.1:", 1);
+    text.parse::<SocketAddr>().map(ApiAddress::Tcp).map_err(|_| "an address with a port, or `unix:PATH`".to_owned())
 }

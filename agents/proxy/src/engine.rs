@@ -93,27 +93,30 @@ impl Engine {
             upstream: Arc::new(config.upstream),
             speaks: config.speaks,
             armory: Arc::new(Armory::new()),
+            tasks: Mutex::default(),
         });
-        {
+        let mut tasks = {
             let _runtime = self.runtime.enter();
-            control::serve(&proxy)?;
-        }
+            vec![control::serve(&proxy)?]
+        };
         for listener in std::iter::once(listener).chain(second) {
             let (accepting, workers) = (Arc::clone(&proxy), Arc::clone(&self.workers));
-            self.runtime.spawn(async move {
+            tasks.push(self.runtime.spawn(async move {
                 tokio::select! {
                     () = accepting.armory.closed() => {}
                     _ = listener::accept(listener, Arc::clone(&accepting), workers) => {}
                 }
-            });
+            }));
         }
+        *proxy.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         self.proxies.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&proxy));
         Ok(proxy)
     }
 
-    /// Closes a proxy and ends its connections.
+    /// Closes a proxy and ends its connections. Its address is free when this returns.
     pub fn close(&self, proxy: &Arc<Proxy>) {
         proxy.armory.close();
+        proxy.wait_until_closed();
         self.proxies.lock().unwrap_or_else(PoisonError::into_inner).retain(|p| !Arc::ptr_eq(p, proxy));
     }
 

@@ -9,6 +9,7 @@ use rustix::process::geteuid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::place::{self, place_of};
 use super::{Answer, Ask, LONGEST_LINE, State};
@@ -60,19 +61,18 @@ fn clear(folder: &Path) {
 }
 
 /// Serves a proxy's control socket until the proxy is closed. Must be called on a runtime.
-pub(crate) fn serve(proxy: &Arc<Proxy>) -> io::Result<()> {
+pub(crate) fn serve(proxy: &Arc<Proxy>) -> io::Result<JoinHandle<()>> {
     let socket = ControlSocket::bind(proxy)
         .map_err(|e| io::Error::new(e.kind(), format!("make the control socket {}: {e}", place_of(proxy).display())))?;
     let proxy = Arc::clone(proxy);
-    tokio::spawn(async move {
+    Ok(tokio::spawn(async move {
         let closing = Arc::clone(&proxy);
         tokio::select! {
             () = closing.closed() => {}
             () = accept(&socket, proxy) => {}
         }
         drop(socket);
-    });
-    Ok(())
+    }))
 }
 
 async fn accept(socket: &ControlSocket, proxy: Arc<Proxy>) {

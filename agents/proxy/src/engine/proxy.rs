@@ -1,12 +1,14 @@
 //! One proxy: where it listens, what it stands before, and what is in force on it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chaos_core::SpecError;
 use chaos_core::clock::Mono;
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use super::live::Armory;
 use super::upstream::Upstream;
@@ -26,7 +28,12 @@ pub struct Proxy {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) speaks: Speaks,
     pub(crate) armory: Arc<Armory>,
+    /// What listens: at its address, and at its control socket.
+    pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
 }
+
+/// How long closing waits for what listens; it ends at once unless this process is starved.
+const CLOSING: Duration = Duration::from_secs(2);
 
 impl Proxy {
     /// Where it listens. The port is the one that the kernel gave, if none was asked for.
@@ -118,6 +125,15 @@ impl Proxy {
 
     pub(crate) async fn closed(&self) {
         self.armory.closed().await;
+    }
+
+    /// Waits until nothing listens any more.
+    pub(crate) fn wait_until_closed(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let until = Mono::now().plus(CLOSING);
+        while !tasks.iter().all(JoinHandle::is_finished) && Mono::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn made(&self, id: &str, kind: &str, with: &Value) -> Result<ArmedToxic, SpecError> {

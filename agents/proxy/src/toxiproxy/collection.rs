@@ -1,6 +1,7 @@
 //! The proxies that the API knows, and what it does to them.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
@@ -23,11 +24,14 @@ pub struct ApiError {
     pub message: String,
     /// The status of the answer.
     pub status: u16,
+    /// What the system said, where it was asked.
+    #[serde(skip)]
+    pub kind: io::ErrorKind,
 }
 
 impl ApiError {
     pub(super) fn new(status: u16, message: impl Into<String>) -> Self {
-        Self { message: message.into(), status }
+        Self { message: message.into(), status, kind: io::ErrorKind::Other }
     }
 
     pub(super) fn bad_body(why: impl std::fmt::Display) -> Self {
@@ -243,7 +247,8 @@ impl Entry {
         let listen = resolved(&self.declared.listen)?;
         let upstream: Address = self.declared.upstream.parse().map_err(|e| ApiError::bad_body(format!("upstream: {e}")))?;
         let config = ProxyConfig { listen, upstream: Upstream::Fixed(upstream), speaks: self.declared.speaks };
-        let proxy = engine.open(config).map_err(|e| ApiError::new(500, format!("listen tcp {listen}: {e}")))?;
+        let proxy =
+            engine.open(config).map_err(|e| ApiError { kind: e.kind(), ..ApiError::new(500, format!("listen tcp {listen}: {e}")) })?;
         self.declared.listen = proxy.listen().to_string();
         self.standing = Some(proxy);
         self.toxics.iter().try_for_each(|toxic| self.arm(toxic))

@@ -27,10 +27,9 @@ pub(super) struct ToxicForm {
     pub(super) toxicity: Value,
 }
 
-/// A number as Go writes it: without a fraction where there is none.
-pub(super) fn number(toxicity: f32) -> Value {
-    #[allow(clippy::cast_possible_truncation, reason = "a share is between 0 and 1")]
-    if toxicity.fract() == 0.0 { json!(toxicity as i64) } else { json!(toxicity) }
+/// A share as Go writes it: in its shortest form, without a fraction where there is none.
+pub(super) fn share(toxicity: f32) -> Value {
+    serde_json::from_str(&toxicity.to_string()).unwrap_or_else(|_| json!(1))
 }
 
 /// What creates or updates a proxy. What is not given stays as it is.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::collection::ApiError;
-use super::form::{ToxicForm, ToxicInput, ToxicUpdate, number};
+use super::form::{ToxicForm, ToxicInput, ToxicUpdate, share};
 
 /// Every type of toxic and its attributes, whole numbers all of them.
 const TYPES: &[(&str, &[&str])] = &[
@@ -70,7 +70,7 @@ impl Toxic {
             name: self.name.clone(),
             kind: self.kind.to_owned(),
             stream: if self.upstream { "upstream" } else { "downstream" }.to_owned(),
-            toxicity: number(self.toxicity),
+            toxicity: share(self.toxicity),
         }
     }
 
