@@ -4,12 +4,14 @@
 
 pub(crate) mod connections;
 pub(crate) mod cut;
+pub(crate) mod filter;
 pub(crate) mod flow;
 pub(crate) mod lie;
 pub(crate) mod link;
 pub(crate) mod namespace;
 pub(crate) mod netlink;
 pub(crate) mod nftables;
+pub(crate) mod qdisc;
 pub(crate) mod reach;
 pub mod redirect;
 pub(crate) mod traffic;

@@ -18,7 +18,7 @@ const ALIGNMENT: usize = 4;
 /// `struct nlmsghdr`.
 const HEADER: usize = 16;
 /// `NLA_F_NESTED`.
-const NESTED: u16 = 0x8000;
+pub(crate) const NESTED: u16 = 0x8000;
 /// `NLA_F_NET_BYTEORDER`.
 const NETWORK_ORDER: u16 = 0x4000;
 

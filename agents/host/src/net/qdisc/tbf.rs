@@ -1,0 +1,74 @@
+//! The options of `tbf`, the token bucket (linux/pkt_sched.h).
+
+use serde::{Deserialize, Serialize};
+
+use crate::net::netlink::{Attributes, Message, u32_at};
+
+/// A bucket that fills at a rate; a packet passes when there is as much in it as it is long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tbf {
+    /// Bytes a second.
+    pub(crate) rate: u64,
+    /// How much the bucket holds, in bytes: so much passes at once. No packet is longer.
+    pub(crate) burst: u32,
+    /// How much may wait, in bytes. More is lost.
+    pub(crate) limit: u32,
+}
+
+const PARAMETERS: u16 = 1;
+const RATE_64: u16 = 4;
+const BURST: u16 = 6;
+
+/// `TC_LINKLAYER_ETHERNET`: the kernel computes, and needs no table.
+const ETHERNET: u8 = 1;
+/// What comes before the payload of the longest frame: two addresses, a type, and the tag of a virtual network.
+const HEADERS: u32 = 18;
+/// The kernel's timer is good to much less; a bucket of so much time keeps the processor idle in between.
+const BUCKET_OF: u64 = 250;
+/// How long the last of the queue waits, as part of a second: a router's usual buffer.
+const QUEUE_OF: u64 = 5;
+/// However slow, so many of the longest packets may wait.
+const QUEUE_PACKETS: u32 = 8;
+
+impl Tbf {
+    /// At a rate, through interfaces whose longest packet is so long. The bucket holds 4 ms of it, or one packet; 200 ms of it may wait,
+    /// or eight packets.
+    pub(crate) fn at(rate: u64, burst: Option<u32>, mtu: u32) -> Self {
+        let longest = mtu.saturating_add(HEADERS);
+        let part = |of: u64| u32::try_from(rate / of).unwrap_or(u32::MAX);
+        let burst = burst.unwrap_or_else(|| part(BUCKET_OF)).max(longest);
+        let queue = part(QUEUE_OF).max(longest.saturating_mul(QUEUE_PACKETS));
+        Self { rate, burst, limit: burst.saturating_add(queue) }
+    }
+
+    /// As the kernel takes them.
+    pub(super) fn options(self, message: Message) -> Message {
+        let short = u32::try_from(self.rate).unwrap_or(u32::MAX);
+        let message = if self.rate > u64::from(u32::MAX) { message.u64(RATE_64, self.rate) } else { message };
+        message.bytes(PARAMETERS, &self.parameters(short)).u32(BURST, self.burst)
+    }
+
+    /// `struct tc_tbf_qopt`: two rates of twelve bytes, the limit, and three numbers that the attribute of the burst stands for.
+    fn parameters(self, rate: u32) -> Vec<u8> {
+        let mut out = vec![0, ETHERNET, 0, 0, 0, 0, 0, 0];
+        out.extend_from_slice(&rate.to_ne_bytes());
+        out.extend_from_slice(&[0; 12]);
+        out.extend_from_slice(&self.limit.to_ne_bytes());
+        // Time to fill the bucket, in ticks of 64 ns: for kernels that do not know the attribute.
+        let ticks = u128::from(self.burst) * 1_000_000_000 / 64 / u128::from(self.rate.max(1));
+        out.extend_from_slice(&u32::try_from(ticks).unwrap_or(u32::MAX).to_ne_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out
+    }
+
+    /// Are these its options, as the kernel says them? The rate apart, which a ramp moves.
+    pub(super) fn is(self, said: &[u8]) -> bool {
+        let parameters = Attributes::new(said).get(PARAMETERS).map(|a| a.value).unwrap_or_default();
+        u32_at(parameters, 24) == Some(self.limit) && u32_at(parameters, 8).is_some_and(|rate| rate > 0)
+    }
+
+    /// As `tc` would be asked for it.
+    pub(super) fn words(self) -> String {
+        format!("rate {}bps burst {}b limit {}b", self.rate, self.burst, self.limit)
+    }
+}
