@@ -3,12 +3,12 @@
 use std::str::FromStr;
 
 use chaos_core::experiment::Ramp;
-use chaos_core::literal::{Duration, Percent, Size};
+use chaos_core::literal::{Duration, Percent, Rate, Size};
 use serde_json::{Number, Value};
 
 /// The whole spec at step `n` of `ramp.steps` (0: where it starts; the last: as the file says).
 ///
-/// A field that is no number, duration, percentage or size stays at its end value.
+/// A field that is no number, duration, percentage, size or rate stays at its end value.
 #[must_use]
 pub fn at(with: &Value, ramp: &Ramp, n: u32) -> Value {
     let mut spec = with.clone();
@@ -41,6 +41,10 @@ fn between(from: &Value, to: &Value, share: f64) -> Option<Value> {
     if let (Ok(a), Ok(b)) = (Size::from_str(from), Size::from_str(to)) {
         return Some(Size::from_bytes(mix(a.bytes() as f64, b.bytes() as f64).round() as u64).to_string().into());
     }
+    let rates = (Rate::from_str(from).ok().and_then(Rate::bytes_per_second), Rate::from_str(to).ok().and_then(Rate::bytes_per_second));
+    if let (Some(a), Some(b)) = rates {
+        return Some(Rate::Bytes(mix(a as f64, b as f64).round() as u64).to_string().into());
+    }
     None
 }
 
@@ -61,6 +65,7 @@ mod tests {
         assert_eq!(step(json!("0ms"), json!("200ms"), 4), json!("200ms"));
         assert_eq!(step(json!(0), json!(8), 2), json!(4));
         assert_eq!(step(json!("0%"), json!("80%"), 1), json!("20%"));
+        assert_eq!(step(json!("9 MB/s"), json!("8 Mbit/s"), 2), json!("5 MB/s"));
         assert_eq!(step(json!("0 B"), json!("4 kB"), 2).as_str().and_then(|s| s.parse::<Size>().ok()), Some(Size::from_bytes(2_000)));
     }
 }

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use chaos_core::Table;
 use chaos_core::target::TargetKindTable;
+use faults::shaped::Shaped;
 
 /// Every fault on a host. The one line that a new fault costs is here.
 #[must_use]
@@ -47,6 +48,13 @@ pub fn faults(world: &Arc<Host>) -> Table {
         .with(faults::net_partition::NetPartition, world)
         .with(faults::net_reset::NetReset, world)
         .with(faults::net_dns::NetDns, world)
+        .with(Shaped(faults::net_delay::NetDelay), world)
+        .with(Shaped(faults::net_loss::NetLoss), world)
+        .with(Shaped(faults::net_duplicate::NetDuplicate), world)
+        .with(Shaped(faults::net_corrupt::NetCorrupt), world)
+        .with(Shaped(faults::net_reorder::NetReorder), world)
+        .with(Shaped(faults::net_rate::NetRate), world)
+        .with(faults::net_root::NetRoot, world)
         .with(faults::system_process::SystemProcessFault, world)
 }
 

@@ -1,11 +1,12 @@
 //! The network of a host, in the kernel: namespaces entered on threads of their own, links, and what is asked over netlink.
 
-#![allow(dead_code, unused_imports, reason = "the faults that stand on it follow")]
-
 pub(crate) mod connections;
 pub(crate) mod cut;
 pub(crate) mod filter;
 pub(crate) mod flow;
+pub(crate) mod hook;
+pub(crate) mod kernel;
+pub(crate) mod leaf;
 pub(crate) mod lie;
 pub(crate) mod link;
 pub(crate) mod namespace;
@@ -14,6 +15,7 @@ pub(crate) mod nftables;
 pub(crate) mod qdisc;
 pub(crate) mod reach;
 pub mod redirect;
+pub(crate) mod root;
 pub(crate) mod traffic;
 
 #[cfg(test)]

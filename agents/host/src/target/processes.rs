@@ -5,6 +5,7 @@ mod matching;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use chaos_core::fault::SpecError;
@@ -163,8 +164,20 @@ fn target(entry: &Entry, tree: Vec<ProcessId>, sockets: &Sockets) -> Target {
         healthy: !entry.is_stopped(),
         started: id.start_ticks,
         groups: std::collections::BTreeMap::new(),
-        facets: Facets { process: Some(id), tree, cgroup: cgroup_of(id), listening: listening.into_iter().collect(), ..Facets::default() },
+        facets: Facets {
+            process: Some(id),
+            tree,
+            cgroup: cgroup_of(id),
+            listening: listening.into_iter().collect(),
+            network_namespace: network_namespace_of(id),
+            ..Facets::default()
+        },
     }
+}
+
+/// The inode of its network namespace, where we may know it.
+fn network_namespace_of(id: ProcessId) -> Option<u64> {
+    std::fs::metadata(format!("/proc/{}/ns/net", id.pid)).ok().map(|namespace| namespace.ino())
 }
 
 /// Its control group, where that is not the root.

@@ -57,10 +57,11 @@ fn pareto(i: u16) -> i32 {
     scaled((share.powf(-1.0 / SHAPE) - 1.5) * 4.0 / 3.0).min(i16::MAX.into())
 }
 
-/// iproute2 walks up the bell in small steps, and keeps the last that rounds to this entry: the edge to the next.
+/// iproute2 walks up the bell from -10 in small steps, and keeps the last that rounds to this entry: that before the edge to the next.
 fn normal(i: u16) -> i32 {
-    let steps = f64::from(ENTRIES) * 4.0;
-    scaled(quantile((f64::from(i) * 4.0 + 0.5) / steps))
+    const STEP: f64 = 0.000_05;
+    let edge = quantile((f64::from(i) * 4.0 + 0.5) / (f64::from(ENTRIES) * 4.0));
+    scaled(((edge + 10.0) / STEP).floor() * STEP - 10.0)
 }
 
 /// Where the bell has so much of itself to the left (algorithm AS 241, Wichura 1988, PPND7: good to seven digits).

@@ -2,17 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::net::netlink::{Attributes, Message, u32_at};
+use crate::net::netlink::{Attribute, Attributes, Message, u32_at};
 
 /// A bucket that fills at a rate; a packet passes when there is as much in it as it is long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tbf {
     /// Bytes a second.
     pub(crate) rate: u64,
-    /// How much the bucket holds, in bytes: so much passes at once. No packet is longer.
-    pub(crate) burst: u32,
-    /// How much may wait, in bytes. More is lost.
-    pub(crate) limit: u32,
+    /// How much the bucket holds, in bytes, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) burst: Option<u32>,
+    /// The longest packet of the interfaces that lead here, in bytes, without its header.
+    pub(crate) mtu: u32,
 }
 
 const PARAMETERS: u16 = 1;
@@ -31,21 +32,33 @@ const QUEUE_OF: u64 = 5;
 const QUEUE_PACKETS: u32 = 8;
 
 impl Tbf {
-    /// At a rate, through interfaces whose longest packet is so long. The bucket holds 4 ms of it, or one packet; 200 ms of it may wait,
-    /// or eight packets.
-    pub(crate) fn at(rate: u64, burst: Option<u32>, mtu: u32) -> Self {
-        let longest = mtu.saturating_add(HEADERS);
-        let part = |of: u64| u32::try_from(rate / of).unwrap_or(u32::MAX);
-        let burst = burst.unwrap_or_else(|| part(BUCKET_OF)).max(longest);
-        let queue = part(QUEUE_OF).max(longest.saturating_mul(QUEUE_PACKETS));
-        Self { rate, burst, limit: burst.saturating_add(queue) }
+    /// The longest that a packet can be.
+    fn longest(self) -> u32 {
+        self.mtu.saturating_add(HEADERS)
+    }
+
+    /// So many bytes are passed in one part of a second.
+    fn part(self, of: u64) -> u32 {
+        u32::try_from(self.rate / of).unwrap_or(u32::MAX)
+    }
+
+    /// How much the bucket holds, in bytes: so much passes at once. It is 4 ms of the rate, but at least the longest packet, which would
+    /// never pass otherwise.
+    pub(crate) fn bucket(self) -> u32 {
+        self.burst.unwrap_or_else(|| self.part(BUCKET_OF)).max(self.longest())
+    }
+
+    /// How much may wait, in bytes, the bucket included; more is lost. It is 200 ms of the rate, but at least eight of the longest packets.
+    pub(crate) fn limit(self) -> u32 {
+        let queue = self.part(QUEUE_OF).max(self.longest().saturating_mul(QUEUE_PACKETS));
+        self.bucket().saturating_add(queue)
     }
 
     /// As the kernel takes them.
     pub(super) fn options(self, message: Message) -> Message {
         let short = u32::try_from(self.rate).unwrap_or(u32::MAX);
         let message = if self.rate > u64::from(u32::MAX) { message.u64(RATE_64, self.rate) } else { message };
-        message.bytes(PARAMETERS, &self.parameters(short)).u32(BURST, self.burst)
+        message.bytes(PARAMETERS, &self.parameters(short)).u32(BURST, self.bucket())
     }
 
     /// `struct tc_tbf_qopt`: two rates of twelve bytes, the limit, and three numbers that the attribute of the burst stands for.
@@ -53,22 +66,24 @@ impl Tbf {
         let mut out = vec![0, ETHERNET, 0, 0, 0, 0, 0, 0];
         out.extend_from_slice(&rate.to_ne_bytes());
         out.extend_from_slice(&[0; 12]);
-        out.extend_from_slice(&self.limit.to_ne_bytes());
+        out.extend_from_slice(&self.limit().to_ne_bytes());
         // Time to fill the bucket, in ticks of 64 ns: for kernels that do not know the attribute.
-        let ticks = u128::from(self.burst) * 1_000_000_000 / 64 / u128::from(self.rate.max(1));
+        let ticks = u128::from(self.bucket()) * 1_000_000_000 / 64 / u128::from(self.rate.max(1));
         out.extend_from_slice(&u32::try_from(ticks).unwrap_or(u32::MAX).to_ne_bytes());
         out.extend_from_slice(&[0; 4]);
         out
     }
 
-    /// Are these its options, as the kernel says them? The rate apart, which a ramp moves.
+    /// Are these its options, as the kernel says them? At whatever rate, which a ramp moves.
     pub(super) fn is(self, said: &[u8]) -> bool {
-        let parameters = Attributes::new(said).get(PARAMETERS).map(|a| a.value).unwrap_or_default();
-        u32_at(parameters, 24) == Some(self.limit) && u32_at(parameters, 8).is_some_and(|rate| rate > 0)
+        let attributes = Attributes::new(said);
+        let parameters = attributes.get(PARAMETERS).map(|a| a.value).unwrap_or_default();
+        let rate = attributes.get(RATE_64).and_then(Attribute::u64).or_else(|| u32_at(parameters, 8).map(u64::from)).unwrap_or(0);
+        rate > 0 && u32_at(parameters, 24) == Some(Self { rate, ..self }.limit())
     }
 
     /// As `tc` would be asked for it.
     pub(super) fn words(self) -> String {
-        format!("rate {}bps burst {}b limit {}b", self.rate, self.burst, self.limit)
+        format!("rate {}bps burst {}b limit {}b", self.rate, self.bucket(), self.limit())
     }
 }

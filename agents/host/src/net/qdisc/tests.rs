@@ -77,20 +77,21 @@ fn netem_says_correlations_bursts_order_and_rate() {
 
 #[test]
 fn the_bucket_is_said_as_tc_says_it() {
-    let tbf = Tbf::at(125_000, None, 1500);
-    assert_eq!(tbf, Tbf { rate: 125_000, burst: 1518, limit: 1518 + 25_000 });
+    let tbf = Tbf { rate: 125_000, burst: None, mtu: 1500 };
+    assert_eq!((tbf.bucket(), tbf.limit()), (1518, 1518 + 25_000));
     let encoded = tbf.options(Message::new(0, 0)).encode(0, 0);
     // Rate 0x1e848; limit 0x6796; 12.144 ms to fill, in ticks of 64 ns.
     let parameters = "28000100".to_owned() + "0001000000000000" + "48e80100" + &"00".repeat(12) + "96670000" + "36e50200" + "00000000";
     assert_eq!(hex(&encoded[16..]), parameters + "08000600" + "ee050000");
     assert!(tbf.is(&encoded[16..]));
-    assert!(!Tbf { limit: 1, ..tbf }.is(&encoded[16..]));
-    let fast = Tbf::at(10_000_000_000, None, 65_536);
-    assert_eq!((fast.burst, fast.limit), (40_000_000, 2_040_000_000));
+    assert!(!Tbf { mtu: 9000, ..tbf }.is(&encoded[16..]));
+    assert!(Tbf { rate: 1, ..tbf }.is(&Tbf { rate: 1, ..tbf }.options(Message::new(0, 0)).encode(0, 0)[16..]));
+    let fast = Tbf { rate: 10_000_000_000, burst: None, mtu: 65_536 };
+    assert_eq!((fast.bucket(), fast.limit()), (40_000_000, 2_040_000_000));
     let encoded = fast.options(Message::new(0, 0)).encode(0, 0);
     assert!(hex(&encoded[16..]).starts_with("0c00040000e40b5402000000"), "{}", hex(&encoded[16..]));
-    assert_eq!(Tbf::at(1, Some(10), 1500).burst, 1518, "a bucket holds a packet");
-    assert_eq!(Tbf::at(1, Some(10), 1500).limit, 9 * 1518);
+    let slow = Tbf { rate: 1, burst: Some(10), mtu: 1500 };
+    assert_eq!((slow.bucket(), slow.limit()), (1518, 9 * 1518), "a bucket holds a packet, and a queue a few");
 }
 
 #[test]
