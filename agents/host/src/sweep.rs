@@ -1,5 +1,7 @@
 //! What bears our mark on this host, journal or not: the second net.
 
+mod networks;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
@@ -12,8 +14,6 @@ use serde_json::Value;
 use crate::cgroup::quoted;
 use crate::faults::is_still;
 use crate::file::PREFIX;
-use crate::net::namespace::{Place, everywhere};
-use crate::net::nftables::{self, Standing};
 use crate::process::{Entry, Snapshot, brand_of, brand_on, name_of};
 
 /// Something of ours. That of a run that lives belongs there; the rest was left behind.
@@ -29,16 +29,16 @@ pub struct Found {
     pub stamps: Vec<(String, Value)>,
 }
 
-/// Looks for everything that bears our mark: processes by their environment or brand, tables of nftables in every network namespace that we
-/// may enter, and folders of originals at the top of every mount, in `roots` and in all folders above those. Values in control groups bear
-/// no mark and are not found.
+/// Looks for everything that bears our mark: processes by their environment or brand, tables of nftables, devices and filters in every
+/// network namespace that we may enter, and folders of originals at the top of every mount, in `roots` and in all folders above those.
+/// Values in control groups bear no mark and are not found.
 ///
 /// # Errors
 /// If the processes or the mounts cannot be listed.
 pub fn sweep(roots: &[PathBuf]) -> io::Result<Vec<Found>> {
     let snapshot = Snapshot::take()?;
     let mut found = processes(&snapshot);
-    found.extend(everywhere(&snapshot).iter().flat_map(tables_in));
+    found.extend(networks::all(&snapshot));
     let mut folders: Vec<PathBuf> = roots.iter().flat_map(|root| root.ancestors().map(Path::to_owned)).collect();
     folders.extend(mount_points()?);
     folders.sort();
@@ -64,27 +64,6 @@ fn processes(snapshot: &Snapshot) -> Vec<Found> {
         Some(Found { run, what: format!("{} (pid {pid})", name_of(pid)), remove, stamps: Vec::new() })
     });
     ours.collect()
-}
-
-/// The tables of nftables in a network namespace. Where we may not look, there is nothing that we could have made.
-fn tables_in(place: &Place) -> Vec<Found> {
-    let listed = place.namespace.run(|| nftables::open().and_then(|mut socket| nftables::ours(&mut socket)));
-    let tables = listed.ok().and_then(Result::ok).unwrap_or_default();
-    let found = |table: &Standing| {
-        let whose = if table.is_owned() { ", which goes with the process that holds it" } else { "" };
-        Some(Found {
-            run: run_of(&table.name)?.to_owned(),
-            what: format!("the table {} of nftables in net:[{}]{whose}", table.name, place.namespace.inode),
-            remove: vec![format!("{} nft delete table inet {}", place.way_in, quoted(Path::new(&table.name)))],
-            stamps: Vec::new(),
-        })
-    };
-    tables.iter().filter_map(found).collect()
-}
-
-/// The run that a tag is of.
-fn run_of(tag: &str) -> Option<&str> {
-    Some(tag.strip_prefix("chaos-")?.rsplit_once('-')?.0)
 }
 
 /// What a process says in its environment.

@@ -11,7 +11,7 @@ mod label;
 mod tests;
 
 pub(crate) use assemble::Instruction;
-pub(crate) use label::{Label, TooLong};
+pub(crate) use label::Label;
 
 use assemble::{Assembler, Target};
 

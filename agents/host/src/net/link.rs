@@ -119,10 +119,11 @@ pub(crate) fn create_ifb(socket: &mut Socket, name: &str, alias: &str) -> Result
     socket.together(vec![make, mark]).map(drop)
 }
 
-/// Takes it up or down.
+/// Takes it up or down, as somebody else would.
 ///
 /// # Errors
 /// If it does not exist or may not be changed.
+#[cfg(test)]
 pub(crate) fn set_up(socket: &mut Socket, index: u32, up: bool) -> Result<(), NetlinkError> {
     let flags = if up { UP } else { 0 };
     socket.request(Message::new(NEW_LINK, 0).fixed(&fixed(index, flags, UP))).map(drop)

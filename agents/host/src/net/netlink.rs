@@ -7,7 +7,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use read::{Attribute, Attributes, Reply, u16_at, u32_at, u64_at};
+pub(crate) use read::{Attribute, Attributes, Reply, u16_at, u32_at};
 pub(crate) use socket::{Protocol, Socket};
 pub(crate) use write::Message;
 
@@ -22,16 +22,14 @@ pub(crate) const NESTED: u16 = 0x8000;
 /// `NLA_F_NET_BYTEORDER`.
 const NETWORK_ORDER: u16 = 0x4000;
 
-/// `NLM_F_REPLACE`: an existing one is replaced.
-pub(crate) const REPLACE: u16 = 0x100;
 /// `NLM_F_EXCL`: an existing one is an error.
 pub(crate) const EXCLUSIVE: u16 = 0x200;
 /// `NLM_F_CREATE`: made where it does not exist.
 pub(crate) const CREATE: u16 = 0x400;
+/// `NLM_F_ECHO`: what was found or made is told to whoever asked, too.
+pub(crate) const ECHO: u16 = 0x8;
 /// `NLM_F_APPEND`: put behind those that exist.
 pub(crate) const APPEND: u16 = 0x800;
-/// `NLM_F_ECHO`: what was made is told.
-pub(crate) const ECHO: u16 = 0x8;
 
 /// Why the kernel refused, or could not be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ pub(crate) use tbf::Tbf;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::netlink::{Attribute, Attributes, CREATE, EXCLUSIVE, Message, NetlinkError, Reply, Socket, u32_at};
+use super::netlink::{Attribute, Attributes, CREATE, ECHO, EXCLUSIVE, Message, NetlinkError, Reply, Socket, u32_at};
 
 const NEW_QDISC: u16 = 36;
 const DELETE_QDISC: u16 = 37;
@@ -163,8 +163,9 @@ pub(crate) fn at_hooks(socket: &mut Socket, index: u32) -> Result<Option<Standin
     at(socket, index, HOOKS)
 }
 
+/// Without the echo the kernel would tell everybody but us.
 fn at(socket: &mut Socket, index: u32, parent: u32) -> Result<Option<Standing>, NetlinkError> {
-    match socket.request(Message::new(GET_QDISC, 0).fixed(&fixed(index, 0, parent, 0))) {
+    match socket.request(Message::new(GET_QDISC, ECHO).fixed(&fixed(index, 0, parent, 0))) {
         Ok(replies) => Ok(replies.iter().find_map(Standing::read)),
         Err(e) if [Errno::NOENT, Errno::NODEV, Errno::INVAL].contains(&e.errno) => Ok(None),
         Err(e) => Err(e),

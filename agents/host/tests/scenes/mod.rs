@@ -6,6 +6,7 @@
 pub(crate) mod cgroups;
 pub(crate) mod files;
 pub(crate) mod network;
+pub(crate) mod shaped;
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::assemble::*;
-use super::{Label, MATCHED, NOT_MATCHED, TooLong, compile};
+use super::label::TooLong;
+use super::{Label, MATCHED, NOT_MATCHED, compile};
 use crate::net::flow::{Family, Flow, Match, Network, PortRange, Protocol, Way};
 
 /// What the kernel's interpreter would do with a packet that begins with its network header.

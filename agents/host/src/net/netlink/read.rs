@@ -87,12 +87,6 @@ pub(crate) struct Attribute<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    /// A byte.
-    #[must_use]
-    pub(crate) fn u8(self) -> Option<u8> {
-        self.value.first().copied()
-    }
-
     /// 16 bits in this machine's order.
     #[must_use]
     pub(crate) fn u16(self) -> Option<u16> {

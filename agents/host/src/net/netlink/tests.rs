@@ -70,7 +70,7 @@ proptest! {
 
 fn walk(attributes: Attributes<'_>, depth: usize) {
     for attribute in attributes {
-        let _ = (attribute.u8(), attribute.be16(), attribute.be32(), attribute.be64(), attribute.text());
+        let _ = (attribute.be16(), attribute.be32(), attribute.be64(), attribute.text());
         if depth < 8 {
             walk(attribute.nested(), depth + 1);
         }

@@ -32,12 +32,6 @@ impl Message {
         self
     }
 
-    /// An attribute without a value, whose presence says it all.
-    #[must_use]
-    pub(crate) fn flag(self, kind: u16) -> Self {
-        self.bytes(kind, &[])
-    }
-
     /// A byte.
     #[must_use]
     pub(crate) fn u8(self, kind: u16, value: u8) -> Self {
@@ -59,12 +53,6 @@ impl Message {
     /// 64 bits in this machine's order.
     #[must_use]
     pub(crate) fn u64(self, kind: u16, value: u64) -> Self {
-        self.bytes(kind, &value.to_ne_bytes())
-    }
-
-    /// 64 bits with a sign, in this machine's order.
-    #[must_use]
-    pub(crate) fn i64(self, kind: u16, value: i64) -> Self {
         self.bytes(kind, &value.to_ne_bytes())
     }
 
