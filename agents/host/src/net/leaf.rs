@@ -408,7 +408,8 @@ pub(crate) fn strays(socket: &mut Socket) -> Vec<Stray> {
             }
         }
     }
-    let devices = links.iter().filter_map(|l| l.alias.as_ref().filter(|tag| tag.starts_with("chaos-") && is_device_of(l, tag)).map(|tag| (l, tag)));
+    let devices =
+        links.iter().filter_map(|l| l.alias.as_ref().filter(|tag| tag.starts_with("chaos-") && is_device_of(l, tag)).map(|tag| (l, tag)));
     found.extend(devices.map(|(link, tag)| Stray {
         tag: tag.clone(),
         what: format!("the device {}", link.name),
@@ -422,10 +423,7 @@ pub(crate) fn within(namespace: &Namespace, commands: Vec<String>) -> Vec<String
     if namespace.is_own() {
         return commands;
     }
-    let first = match namespace.process.pid {
-        0 => format!("# in the network namespace net:[{}], which `ip netns` may know", namespace.inode),
-        pid => format!("# in the network namespace net:[{}]: nsenter --net=/proc/{pid}/ns/net sh", namespace.inode),
-    };
+    let first = format!("# in the network namespace net:[{}]: nsenter --net --target {} sh", namespace.inode, namespace.process.pid);
     std::iter::once(first).chain(commands).collect()
 }
 

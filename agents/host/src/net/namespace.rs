@@ -94,6 +94,7 @@ impl Namespace {
     ///
     /// # Errors
     /// If `/proc` does not say.
+    #[cfg(test)]
     pub(crate) fn own() -> Result<Self, NamespaceError> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         let start_ticks = procfs::process::Process::new(pid)
@@ -131,6 +132,7 @@ impl Namespace {
     ///
     /// # Errors
     /// If that cannot be told.
+    #[cfg(test)]
     pub(crate) fn exists(&self) -> Result<bool, NamespaceError> {
         match self.open() {
             Ok(_) => Ok(true),
