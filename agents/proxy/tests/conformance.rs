@@ -28,5 +28,6 @@ fn every_fault_of_the_table_keeps_the_contract() {
 
 /// Scenes by the level on which a toxic acts, one file each.
 fn scene_for(kind: &str) -> Option<fn() -> Scene> {
-    scenes::tcp::scene_for(kind).or_else(|| scenes::redis::scene_for(kind)).or_else(|| scenes::postgres::scene_for(kind))
+    let levels = [scenes::tcp::scene_for, scenes::http::scene_for, scenes::redis::scene_for, scenes::postgres::scene_for];
+    levels.into_iter().find_map(|scene_for| scene_for(kind))
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "what was not covered is said")]
 #![allow(dead_code, reason = "each test file uses its share")]
 
+pub(crate) mod http;
 pub(crate) mod postgres;
 pub(crate) mod redis;
 pub(crate) mod tcp;
