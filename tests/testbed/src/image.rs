@@ -8,11 +8,9 @@ use crate::archive::Archive;
 use crate::kernel::{Kernel, said};
 use crate::payload::add_program;
 
-/// Programs that tests look at the network with, and a shell that does not prefer busybox's own `ip` and `tc`.
-const PROGRAMS: &[&str] = &["dash", "ip", "tc", "nft"];
-
-/// Where busybox has an applet of that name, ours goes first.
-const OURS: &[&str] = &["sh", "ip", "tc"];
+/// This machine's own programs: those that tests look at the network with, and those that start others, because busybox's start
+/// its own `ip` and `tc` whatever stands in the search path.
+const PROGRAMS: &[&str] = &["dash", "ip", "tc", "nft", "env", "nsenter", "setpriv", "setsid", "timeout", "unshare"];
 
 pub(crate) fn image(kernel: &Kernel) -> Result<Vec<u8>, Absent> {
     let mut archive = Archive::default();
@@ -44,7 +42,7 @@ fn busybox(archive: &mut Archive) -> Result<(), Absent> {
     let path = found("busybox")?;
     let applets = said(Command::new(&path).arg("--list")).map_err(Absent)?;
     add_program(archive, &path, Path::new("/bin/busybox"))?;
-    for applet in applets.lines().filter(|a| *a != "busybox" && !OURS.contains(a)) {
+    for applet in applets.lines().filter(|a| !["busybox", "sh"].contains(a) && !PROGRAMS.contains(a)) {
         archive.link(&format!("/bin/{applet}"), "/bin/busybox");
     }
     Ok(())

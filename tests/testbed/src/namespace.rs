@@ -145,9 +145,15 @@ impl Pair {
             .status();
         assert!(made.is_ok_and(|s| s.success()), "ip makes no veth");
         for (end, [four, six]) in [(&pair.near, Self::NEAR), (&pair.far, Self::FAR)] {
-            // Nobody else is on the wire whose address it could be: without asking, addresses are usable at once, and stay as they are.
-            end.sh("echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad");
+            // Addresses that the kernel chooses by itself come when they please.
+            end.sh("ip link set eth0 addrgenmode none");
             end.sh(&format!("ip address add {four}/24 dev eth0; ip address add {six}/64 dev eth0 nodad; ip link set eth0 up"));
+        }
+        for end in [&pair.near, &pair.far] {
+            let since = Instant::now();
+            while !end.sh("ip link show eth0").contains("state UP") {
+                assert!(since.elapsed() < PATIENCE, "the wire never came up");
+            }
         }
         Ok(pair)
     }

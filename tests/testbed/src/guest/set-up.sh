@@ -13,7 +13,8 @@ chmod 1777 /tmp /var/tmp
 # As systemd leaves it: groups below the root may have these.
 echo '+cpu +memory +io +pids' > /sys/fs/cgroup/cgroup.subtree_control
 echo /bin/modprobe > /proc/sys/kernel/modprobe
-for module in virtio_pci virtio_console virtio_net; do modprobe $module; done
+# The last before anybody asks: `nft` fails while it is on its way in.
+for module in virtio_pci virtio_console virtio_net nf_tables; do modprobe $module; done
 asked() { tr ' ' '\n' < /proc/cmdline | sed -n "s/^testbed.$1=//p"; }
 hostname "$(asked name)"
 ip link set lo up
