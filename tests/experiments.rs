@@ -141,6 +141,16 @@ fn feature_store_slow_without_breaker() {
 }
 
 #[test]
+fn feature_store_throttled() {
+    holds("feature-store-throttled", STORE_BEHIND_A_PROXY, &[]);
+}
+
+#[test]
+fn feature_store_throttled_without_breaker() {
+    holds("feature-store-throttled-without-breaker", STORE_BEHIND_A_PROXY, &[]);
+}
+
+#[test]
 fn half_open_replica() {
     holds("half-open-replica", &[ONE_REPLICA, &["proxy=PORT5"]].concat(), &[]);
 }
