@@ -6,6 +6,7 @@ use crate::scaffold::{Outcome, Server, Stage, Text, Victim};
 
 mod files;
 mod journals;
+mod network;
 mod state;
 mod world;
 

@@ -1,0 +1,59 @@
+//! Faults on the network that cannot be: nothing is changed, and what is wrong is said.
+
+use std::process::Command;
+
+use crate::scaffold::{Stage, Text, Victim, root};
+
+use super::{refusals, right};
+
+#[test]
+fn what_cannot_be_meant_on_the_network() {
+    let stage = Stage::new();
+    let (server, victim, _) = right(&stage);
+    let step = |fault: &str, with: &str| {
+        let method = format!("[{{inject: {fault}, into: victim, with: {with}, for: 1s}}]");
+        Text::new(&server, &victim).method(method).yaml()
+    };
+    for (name, text, words) in [
+        ("how to cut off", step("net.partition", "{how: maim}"), "it is one of drop, reject"),
+        ("a network that is an address", step("net.partition", "{hosts: [10.0.0.1/8]}"), "10.0.0.1 is an address within 10.0.0.0/8"),
+        ("a family that the host is not of", step("net.partition", "{hosts: [10.0.0.7], family: ipv6}"), "10.0.0.7 is IPv4"),
+        ("ports of what has none", step("net.partition", "{protocol: icmp, ports: 80}"), "ICMP has no ports"),
+        ("a target that listens nowhere", step("net.partition", "{}"), "listens on no TCP port"),
+        ("an interface that is not there", step("net.partition", "{ports: 6379, interface: nowhere0}"), "no interface `nowhere0`"),
+        ("half a connection", step("net.reset", "{ports: 6379, direction: in}"), "a connection has both directions"),
+        ("no names", step("net.dns", "{names: []}"), "no name is given"),
+        ("a name that is none", step("net.dns", "{names: [a b]}"), "`a b` is no name"),
+        ("no addresses", step("net.dns", "{names: [a], answer: {addresses: []}}"), "no address is given"),
+        ("time for what is not kept", step("net.dns", "{names: [a], ttl: 1m}"), "NXDOMAIN is never kept"),
+        ("every name, of this machine too", step("net.dns", "{names: ['*']}"), "every name there is"),
+    ] {
+        let said = refusals(&stage, &[(name, text)]);
+        assert!(said.contains(words), "{name}: `{words}` is not in:\n{said}");
+    }
+    victim.assert_well();
+}
+
+/// What is missing is named: the capability, and what for.
+#[test]
+fn who_may_not_filter_packets_is_told_what_it_takes() {
+    if !root("who_may_not_filter_packets_is_told_what_it_takes") {
+        return;
+    }
+    let stage = Stage::new();
+    let (server, others, _) = right(&stage);
+    let mut theirs = Command::new("setpriv");
+    theirs.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--", "sleep", "600"]);
+    let own = Victim::of(&stage, "own", &mut theirs);
+    for (victim, fault, with, words) in [
+        (&own, "net.partition", "{ports: 6379}", "CAP_NET_ADMIN"),
+        (&own, "net.dns", "{names: [store.internal]}", "CAP_NET_ADMIN"),
+        (&others, "net.partition", "{ports: 6379}", "CAP_SYS_ADMIN"),
+    ] {
+        let method = format!("[{{inject: {fault}, into: victim, with: {with}, for: 1s}}]");
+        let file = stage.write("as-nobody.yaml", Text::new(&server, victim).method(method).yaml());
+        std::fs::set_permissions(victim.pid_file(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("our own file");
+        stage.chaos_as_nobody(&["plan", file.to_str().expect("a path")]).expect(2).says("run as root").says(words);
+    }
+    stage.assert_nothing_was_done();
+}
