@@ -2,9 +2,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests make their own world")]
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::net::netlink::Socket;
@@ -151,4 +151,39 @@ fn datagrams_vanish_or_are_refused() {
             assert_eq!(server.recv(&mut [0; 1]).expect("it arrives again"), 1);
         }
     });
+}
+
+/// TCP takes what vanishes for lost on its way: it sends it again and again, at growing intervals, and so it arrives late when all is over.
+#[test]
+fn what_vanishes_is_sent_again_as_what_was_lost_is() {
+    let Some(namespace) = elsewhere("what_vanishes_is_sent_again_as_what_was_lost_is") else { return };
+    namespace.lo_up();
+    namespace.run(|| {
+        let server = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let here = server.local_addr().expect("its address");
+        let mut client = TcpStream::connect(here).expect("connected");
+        let (mut served, _) = server.accept().expect("accepted");
+        let flow = Flow { peer_ports: vec![here.port().into()], ..Flow::default() };
+        let in_force = InForce::new(&cut(meant(flow), &[Way::Out], How::Drop), "chaos-cut-4.0.0");
+        let before = sent_again();
+        client.write_all(b"late").expect("the kernel takes it");
+        let since = Instant::now();
+        while sent_again() < before + 2 {
+            assert!(since.elapsed() < Duration::from_secs(20), "it is never sent again");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(in_force);
+        let mut late = [0; 4];
+        served.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        served.read_exact(&mut late).expect("it arrives");
+        assert_eq!(&late, b"late");
+    });
+}
+
+/// Segments of TCP that were sent again in this network namespace, ever: `RetransSegs` (RFC 4022).
+fn sent_again() -> u64 {
+    let counters = std::fs::read_to_string("/proc/thread-self/net/snmp").expect("the kernel counts");
+    let lines: Vec<Vec<&str>> = counters.lines().filter(|l| l.starts_with("Tcp:")).map(|l| l.split(' ').collect()).collect();
+    let at = lines[0].iter().position(|name| *name == "RetransSegs").expect("the counter");
+    lines[1][at].parse().expect("a number")
 }

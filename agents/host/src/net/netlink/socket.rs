@@ -67,7 +67,7 @@ impl Socket {
             Protocol::SocketDiagnosis => Some(netlink::SOCK_DIAG),
         };
         let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, number)?;
-        bind(&fd, &SocketAddrNetlink::new(0, 0))?;
+        bind_to_an_address(&fd, protocol)?;
         set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE))?;
         // Words with the errors, and errors without a copy of the request. Where the kernel knows neither, errors are numbers.
         for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
@@ -245,6 +245,21 @@ impl Socket {
             }
             let whole = self.buffer.get(..length).ok_or_else(|| NetlinkError::words(Errno::MSGSIZE, "the kernel's answer is too long"))?;
             return Reply::all(whole).ok_or_else(|| NetlinkError::words(Errno::PROTO, "the kernel's answer cannot be read"));
+        }
+    }
+}
+
+/// The kernel would give every first socket of a process the same address: its pid. But when a socket closes, nftables removes, perhaps
+/// milliseconds later, every table whose owner has its address: also that of another which got the address meanwhile. So those of nftables
+/// never have one twice.
+fn bind_to_an_address(fd: &OwnedFd, protocol: Protocol) -> Result<(), Errno> {
+    /// No process has such a pid.
+    const NO_PID: u32 = 1 << 31;
+    loop {
+        let address = if protocol == Protocol::Netfilter { rand::random::<u32>() | NO_PID } else { 0 };
+        match bind(fd, &SocketAddrNetlink::new(address, 0)) {
+            Err(Errno::ADDRINUSE) => {}
+            done => return done,
         }
     }
 }
