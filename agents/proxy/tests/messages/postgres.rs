@@ -40,7 +40,7 @@ fn sync() -> Vec<u8> {
 fn whatever_postgres_does_passes_unchanged() {
     let (_server, proxy) = standing();
     let mut client = Client::to(proxy.listen());
-    assert_eq!(client.simple("create temp table t(v text); insert into t select repeat('x', 100000); select * from t"), "C C C Z:I");
+    assert_eq!(client.simple("create temp table t(v text); insert into t select repeat('x', 30000000); select * from t"), "C C C Z:I");
     client.send(&frame(b'Q', b"copy t from stdin\0"));
     client.send(&frame(b'd', &[vec![b'y'; 50_000], b"\n".to_vec()].concat()));
     client.send(&frame(b'c', b""));
