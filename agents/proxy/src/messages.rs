@@ -94,7 +94,11 @@ pub(crate) async fn relay<M: Messages>(messages: &mut M, client: &mut Source, to
             biased;
             () = comes(until, &mut live, clock), if until.is_some() => {}
             read = client.read(&mut came), if !ended && !queue.blind && queue.held < WAITING_BYTES => match read? {
-                0 => ended = true,
+                0 => {
+                    ended = true;
+                    // What was begun and never ended goes as it is.
+                    queue.push(Step::GoesOn(messages.held()));
+                }
                 _ => queue.take(messages, &came),
             }
         }

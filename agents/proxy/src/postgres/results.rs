@@ -57,6 +57,10 @@ pub(super) async fn relay(upstream: &mut Source, to: &Line, poisoned: &Poisoned)
     loop {
         let mut came = Vec::new();
         if upstream.read(&mut came).await? == 0 {
+            // What was begun and never ended goes as it is.
+            if !reader.held().is_empty() && to.send(reader.held()).await.is_err() {
+                return Ok(());
+            }
             to.finish(Finish::Eof);
             return Ok(());
         }

@@ -112,6 +112,11 @@ pub(super) async fn relay(upstream: &mut Source, to: &Line, pending: &Pending, l
             read = upstream.read(&mut came) => read?,
         };
         if read == 0 {
+            if let Some(Now::Kept(begun)) = replies.now.take()
+                && to.send(&begun).await.is_err()
+            {
+                return Ok(());
+            }
             to.finish(Finish::Eof);
             return Ok(());
         }
