@@ -39,7 +39,7 @@ pub(crate) fn mechanisms() -> Vec<Mechanism> {
     match Namespace::new() {
         Ok(_) => {
             all.push(Mechanism { name: "owner table", scene: owner_table, other_kernel: true });
-            all.push(Mechanism { name: "redirect", scene: redirect, other_kernel: true });
+            all.push(Mechanism { name: "redirect", scene: redirect, other_kernel: false });
         }
         Err(absent) => not_covered("crash matrix, owner table, redirect", &absent.0),
     }

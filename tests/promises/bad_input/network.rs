@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::scaffold::{Stage, Text, Victim, root};
+use crate::scaffold::{Program, Stage, Text, Victim, root};
 
 use super::{refusals, right};
 
@@ -31,6 +31,20 @@ fn what_cannot_be_meant_on_the_network() {
         let said = refusals(&stage, &[(name, text)]);
         assert!(said.contains(words), "{name}: `{words}` is not in:\n{said}");
     }
+    victim.assert_well();
+}
+
+/// Whoever aims at what this machine is controlled by, and at nothing else, is told so.
+#[test]
+fn the_control_path_is_never_aimed_at() {
+    let stage = Stage::new();
+    let (server, victim, _) = right(&stage);
+    let method = |with: &str| format!("[{{inject: net.partition, into: victim, with: {with}, for: 1s}}]");
+    let kubernetes = [("KUBERNETES_SERVICE_HOST", "192.0.2.8"), ("KUBERNETES_SERVICE_PORT", "443")];
+    let file = stage.write("aimed.yaml", Text::new(&server, &victim).method(method("{hosts: [192.0.2.8], ports: 443}")).yaml());
+    let planned = Program::start(&stage, &["plan", file.to_str().expect("a path")], &kubernetes).wait();
+    planned.expect(2).says("this aims at the Kubernetes API (192.0.2.8)").says("whoever cuts it off cannot take it back");
+    stage.assert_nothing_was_done();
     victim.assert_well();
 }
 

@@ -61,15 +61,16 @@ impl Fault for NetPartition {
         Profile {
             summary: "cuts the target off from its peers: packets vanish, or are refused at once",
             about: "One table of nftables in the target's network namespace, made and removed as a whole. `how: drop` loses packets without a \
-                word: connections stay half-open, requests hang until somebody's timeout. `how: reject` answers each: TCP by a reset, all else \
-                by *port unreachable* (ICMP). Both versions of the internet protocol are cut off unless `family` says which, in both \
-                directions unless `direction` says one; the packets by which IPv6 neighbours find one another are not.\n\n\
+                word: connections stay half-open, requests hang until somebody's timeout. Not even the sender on this host is told, as a \
+                firewall would tell it: its datagrams are sent, as far as it can see, and TCP sends again what was lost, at growing \
+                intervals. `how: reject` answers each packet: TCP by a reset, all else by *port unreachable* (ICMP). Both versions of the \
+                internet protocol are cut off unless `family` says which, in both directions unless `direction` says one; the packets by \
+                which IPv6 neighbours find one another are not.\n\n\
                 The table belongs to the executor: the kernel removes it when that dies, whatever kills it, and neither `nft flush ruleset` \
                 nor a firewall that reloads touches it. A kernel before 5.12 has no such tables; there the executor takes an ordinary one \
                 back, and the plan says so. Other tables stay as they are: what they drop stays dropped, what they accept is cut off all the \
                 same.\n\n\
-                What had been sent comes late: TCP sends again what was lost, at growing intervals, so a connection that was cut off for \
-                30 s may stand still for up to 30 s more.",
+                What had been sent comes late: a connection that was cut off for 30 s may stand still for up to 30 s more.",
             example: "inject: net.partition\ninto: gateway\nwith: {hosts: [10.0.0.7], ports: 6379, how: drop}\nfor: 30s",
             takes: &["processes"],
             facets: &[Facet::Process],
