@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,9 @@ use std::time::{Duration, SystemTime};
 
 use chaos_core::experiment::SystemProcess;
 use chaos_core::plan::PlannedInjection;
-use chaos_core::target::{Facets, ProcessId, Target};
+use chaos_core::target::{Facets, ProcessId, ProxyFacet, Target};
+use chaos_proxy::toxic::Speaks;
+use chaos_proxy::{Engine, ProxyConfig, Upstream};
 use chaos_testbed::Namespace;
 use serde_json::{Value, json};
 
@@ -35,6 +38,7 @@ pub(crate) fn mechanisms() -> Vec<Mechanism> {
         Mechanism { name: "helper", scene: helper, other_kernel: false },
         Mechanism { name: "file", scene: file, other_kernel: false },
         Mechanism { name: "system process", scene: system_process, other_kernel: false },
+        Mechanism { name: "toxic", scene: toxic, other_kernel: false },
     ];
     match Namespace::new() {
         Ok(_) => {
@@ -71,6 +75,26 @@ fn signal(_: &Path, run: &str) -> Scene {
 fn helper(_: &Path, run: &str) -> Scene {
     let family = Family::start();
     let scene = scene(run, "cpu.burn", json!({"cores": 1, "load": "10%"}), family.target(), family, || Ok(()));
+    Scene { bound: true, ..scene }
+}
+
+/// A toxic that lives as long as its executor's connection to the proxy, which goes on.
+fn toxic(_: &Path, run: &str) -> Scene {
+    let engine = Engine::start().expect("a data plane");
+    let upstream = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let before = Upstream::Fixed(upstream.local_addr().expect("its address").to_string().parse().expect("an address"));
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let proxy = engine.open(ProxyConfig { listen, upstream: before, speaks: Speaks::Tcp }).expect("it opens");
+    let listen = proxy.listen();
+    let facet =
+        ProxyFacet { listen: listen.to_string(), upstream: None, speaks: "tcp".into(), control: chaos_proxy::control::place(listen) };
+    let target = Target { facets: Facets { proxy: Some(facet), ..Facets::default() }, ..target(&format!("proxy:{listen}")) };
+    let scene = scene(run, "tcp.refuse", json!({}), target, (engine, upstream), move || {
+        if !proxy.toxics().is_empty() {
+            return Err("a toxic is in force".into());
+        }
+        TcpStream::connect(listen).map(drop).map_err(|e| format!("connect to {listen}: {e}"))
+    });
     Scene { bound: true, ..scene }
 }
 
