@@ -32,8 +32,8 @@ pub(crate) fn protected_process(snapshot: &Snapshot, program: &Path, pid: i32) -
     is_executor(program, pid).then(|| "it is an executor of chaos, or a run".into())
 }
 
-/// Another `chaos` at work: an executor, an agent, a run. The demo system is the one thing of this program that is there to be harmed.
-fn is_executor(program: &Path, pid: i32) -> bool {
+/// Another `chaos` at work: an executor, an agent, a run, a helper, a proxy. The demo system is the one thing of this program that is there to be harmed.
+pub(crate) fn is_executor(program: &Path, pid: i32) -> bool {
     let Ok(process) = Process::new(pid) else {
         return false;
     };

@@ -147,6 +147,11 @@ impl HostView {
         guard::protected_process(snapshot, self.program(), pid)
     }
 
+    /// Is this process a part of `chaos`, and so nobody who could mind what it does?
+    pub(crate) fn is_chaos(&self, pid: i32) -> bool {
+        guard::is_executor(self.program(), pid)
+    }
+
     /// Why this process is never a target: pid 1, chaos, its ancestors, its executors, the kernel, the container engine. `None`: it may be one.
     ///
     /// # Errors

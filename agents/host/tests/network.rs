@@ -293,6 +293,10 @@ async fn rule_26_who_else_feels_it_is_told() {
         table.get(kind).expect("the fault").prepare(&with, &networked.target(), &id("reach")).await.expect("prepared")
     };
     assert_eq!(prepare("net.partition", json!({"hosts": ["127.0.0.1"]})).await.reach, Some(Reach::Target), "it lives there alone");
+    // A helper of our own that lives there is nobody who could mind.
+    let dns = InForce::new(table.get("net.dns").expect("the fault"), json!({"names": ["a"]}), &networked.target(), id("reach")).await;
+    assert_eq!(prepare("net.reset", json!({"hosts": ["127.0.0.1"]})).await.reach, Some(Reach::Target));
+    dns.end().await;
     let mut other = networked.namespace().command("sleep").arg("600").stdin(Stdio::null()).spawn().expect("another");
     let there = std::fs::read_link(format!("/proc/{}/ns/net", networked.namespace().pid())).expect("a namespace");
     wait_for("it lives there", || std::fs::read_link(format!("/proc/{}/ns/net", other.id())).is_ok_and(|l| l == there));

@@ -88,7 +88,7 @@ impl Fault for NetDns {
         }
         let tag = id.tag();
         namespace.run(|| possible(&tag))??;
-        let (reach, bystanders) = felt_in(&namespace, &snapshot, &kin.members);
+        let (reach, bystanders) = felt_in(&namespace, &snapshot, &kin.members, view);
         let names = spec.names.join(", ");
         let mut prepared = Prepared::new(Undo::V1 { tag, namespace: namespace.clone(), lie: spec.clone() })
             .note(format!("whoever asks for {names} gets {}; for other names the server answers that was asked", spec.answer))

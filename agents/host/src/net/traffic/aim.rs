@@ -73,8 +73,11 @@ impl Traffic {
         let through = interfaces.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", ");
         let packets = Match { flows, except };
         notes.insert(0, format!("{packets}, through {through}"));
-        let (reach, bystanders) =
-            if self.is_of_own_ports() { (Reach::Target, Bystanders::default()) } else { felt_in(&namespace, &snapshot, &kin.members) };
+        let (reach, bystanders) = if self.is_of_own_ports() {
+            (Reach::Target, Bystanders::default())
+        } else {
+            felt_in(&namespace, &snapshot, &kin.members, view)
+        };
         Ok(Aim { namespace, direction: self.direction.unwrap_or(otherwise), packets, interfaces, reach, bystanders, notes })
     }
 
@@ -187,9 +190,9 @@ fn of_member(member: &Target, from: &Namespace, base: &Flow, ports: &[PortRange]
     Ok(Flow { peers: peers.into_iter().collect(), peer_ports, ..base.clone() })
 }
 
-/// Who feels what is felt by a whole namespace: these alone, if nobody else lives in it.
-pub(crate) fn felt_in(namespace: &Namespace, snapshot: &Snapshot, members: &[ProcessId]) -> (Reach, Bystanders) {
-    let strangers = strangers(snapshot, members, namespace);
+/// Who feels what is felt by a whole namespace: these alone, if nobody else lives in it. Helpers and proxies of our own that do are nobody.
+pub(crate) fn felt_in(namespace: &Namespace, snapshot: &Snapshot, members: &[ProcessId], view: &HostView) -> (Reach, Bystanders) {
+    let strangers: Vec<ProcessId> = strangers(snapshot, members, namespace).into_iter().filter(|id| !view.is_chaos(id.pid)).collect();
     if strangers.is_empty() { (Reach::Target, Bystanders::default()) } else { (Reach::NetworkNamespace, named(&strangers)) }
 }
 
