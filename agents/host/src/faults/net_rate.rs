@@ -67,7 +67,7 @@ impl Shape for NetRate {
 
     fn holds(discipline: &Discipline) -> std::time::Duration {
         match discipline {
-            Discipline::Tbf(tbf) => std::time::Duration::from_secs_f64(f64::from(tbf.limit()) / (tbf.rate as f64)),
+            Discipline::Tbf(tbf) => std::time::Duration::from_secs(u64::from(tbf.limit()).div_ceil(tbf.rate.max(1))),
             Discipline::Netem(_) => std::time::Duration::ZERO,
         }
     }

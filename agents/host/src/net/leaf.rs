@@ -7,7 +7,9 @@
 //!                 └────────────▶ root of eth0, whoever's it is ◀┘
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use chaos_core::FaultError;
 use chaos_core::fault::{Met, Presence};
@@ -26,6 +28,9 @@ use super::traffic::{Aim, Interface};
 
 /// What the name of every device of ours begins with.
 pub(crate) const DEVICE_PREFIX: &str = "chaos";
+
+/// How often it is looked whether a device is gone.
+const LOOK_EVERY: Duration = Duration::from_micros(200);
 
 /// One at a time chooses where among the filters of a hook its own stands.
 static CHOOSING: Mutex<()> = Mutex::new(());
@@ -163,10 +168,12 @@ impl Leaf {
             );
             return Err(FaultError::new(says).hint(format!("`tc filter show dev {} {}` shows it", place.interface, place.hook.name())));
         }
-        let others = standing.iter().filter(|f| f.label.is_none()).count();
+        // Some kinds of filter are told of in several parts.
+        let others: BTreeSet<u16> = standing.iter().filter(|f| f.label.is_none()).map(|f| f.preference).collect();
+        let others = others.len();
         if others > 0 {
             notes.push(format!(
-                "{others} filters of somebody else's at the {} of {} stay, but are not asked of the packets that this meets",
+                "{others} of somebody else's filters at the {} of {} stay, but are not asked of the packets that this meets",
                 place.hook.name(),
                 place.interface
             ));
@@ -328,9 +335,19 @@ impl Leaf {
     /// If the kernel refuses.
     pub(crate) fn remove_devices(&self) -> Result<(), FaultError> {
         self.there(|socket| {
+            let mut going = Vec::new();
             for branch in &self.branches {
                 if let Some(device) = self.device(socket, branch)? {
-                    link::delete(socket, device.index).map_err(|e| failed(&format!("remove the device {}", branch.device), &e))?;
+                    going.push((link::delete_in_background(device.index), device.index, &branch.device));
+                }
+            }
+            for (deletion, index, name) in going {
+                let removing = |e: NetlinkError| failed(&format!("remove the device {name}"), &e);
+                while link::by_index(socket, index).map_err(removing)?.is_some() {
+                    if let Ok(Err(error)) = deletion.try_recv() {
+                        return Err(removing(error));
+                    }
+                    std::thread::sleep(LOOK_EVERY);
                 }
             }
             Ok(())

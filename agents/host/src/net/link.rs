@@ -1,8 +1,10 @@
 //! Network interfaces: found by name or index, and `ifb` devices made and removed.
 
+use std::sync::mpsc::{Receiver, channel};
+
 use rustix::io::Errno;
 
-use super::netlink::{CREATE, EXCLUSIVE, Message, NetlinkError, Reply, Socket, u32_at};
+use super::netlink::{CREATE, EXCLUSIVE, Message, NetlinkError, Protocol, Reply, Socket, u32_at};
 
 const NEW_LINK: u16 = 16;
 const DELETE_LINK: u16 = 17;
@@ -13,6 +15,11 @@ const ATTRIBUTE_MTU: u16 = 4;
 const ATTRIBUTE_LINK_INFO: u16 = 18;
 const ATTRIBUTE_ALIAS: u16 = 20;
 const INFO_KIND: u16 = 1;
+const ATTRIBUTE_FAMILIES: u16 = 26;
+const FAMILY_IPV6: u16 = 10;
+const IPV6_ADDRESSES: u16 = 8;
+/// `IN6_ADDR_GEN_MODE_NONE`.
+const NO_ADDRESSES: u8 = 1;
 
 /// `struct ifinfomsg`.
 const FIXED: usize = 16;
@@ -114,9 +121,18 @@ pub(crate) fn create_ifb(socket: &mut Socket, name: &str, alias: &str) -> Result
         .fixed(&fixed(0, 0, 0))
         .text(ATTRIBUTE_NAME, name)
         .nested(ATTRIBUTE_LINK_INFO, |m| m.text(INFO_KIND, "ifb"));
-    // The alias is only taken of a device that exists.
-    let mark = Message::new(NEW_LINK, 0).fixed(&fixed(0, UP, UP)).text(ATTRIBUTE_NAME, name).text(ATTRIBUTE_ALIAS, alias);
-    socket.together(vec![make, mark]).map(drop)
+    // Both are only taken of a device that exists, and addresses are made when it goes up: nobody speaks IPv6 to this one.
+    let mark = Message::new(NEW_LINK, 0).fixed(&fixed(0, 0, 0)).text(ATTRIBUTE_NAME, name).text(ATTRIBUTE_ALIAS, alias);
+    let mute = Message::new(NEW_LINK, 0)
+        .fixed(&fixed(0, 0, 0))
+        .text(ATTRIBUTE_NAME, name)
+        .nested(ATTRIBUTE_FAMILIES, |m| m.nested(FAMILY_IPV6, |m| m.u8(IPV6_ADDRESSES, NO_ADDRESSES)));
+    let up = Message::new(NEW_LINK, 0).fixed(&fixed(0, UP, UP)).text(ATTRIBUTE_NAME, name);
+    match socket.together(vec![make, mark, mute, up]) {
+        // A kernel without IPv6 has nothing to be muted.
+        Err(e) if e.errno == Errno::AFNOSUPPORT => Ok(()),
+        done => done.map(drop),
+    }
 }
 
 /// Takes it up or down, as somebody else would.
@@ -139,4 +155,17 @@ pub(crate) fn delete(socket: &mut Socket, index: u32) -> Result<bool, NetlinkErr
         Err(e) if e.errno == Errno::NODEV => Ok(false),
         Err(e) => Err(e),
     }
+}
+
+/// As [`delete`], from the namespace of this thread, on a thread of its own that says how it went.
+///
+/// A device is gone for everybody long before the kernel has let go of its memory and answers (tens of milliseconds).
+pub(crate) fn delete_in_background(index: u32) -> Receiver<Result<bool, NetlinkError>> {
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let deleted = Socket::open(Protocol::Route).and_then(|mut socket| delete(&mut socket, index));
+        // Whoever has seen that it is gone does not listen any more.
+        let _ = tell.send(deleted);
+    });
+    told
 }

@@ -22,11 +22,14 @@ pub(crate) fn to_shape(with: Value) -> Scene {
 /// The loopback of a network of its own, without hooks.
 pub(crate) fn to_hook() -> Scene {
     let networked = Networked::listening();
-    let namespace = networked.namespace();
-    let process = process_id(namespace.pid());
-    let pid = namespace.pid();
-    let spec = json!({"index": 1, "namespace": {"inode": namespace.inode(), "process": process}});
+    let pid = networked.namespace().pid();
+    let spec = hooks_of(networked.namespace());
     Scene { target: networked.target(), spec, look: Box::new(move || format!("{:#?}", Twin::of(pid))), keep: Box::new(networked) }
+}
+
+/// The spec of what stands at the hooks of a loopback, which is number 1 of every namespace.
+pub(crate) fn hooks_of(namespace: &Namespace) -> Value {
+    json!({"index": 1, "namespace": {"inode": namespace.inode(), "process": process_id(namespace.pid())}})
 }
 
 /// Whoever lives in a namespace, as a target that listens on these ports.
