@@ -24,6 +24,9 @@ async fn every_fault_of_the_table_keeps_the_contract() {
         let Some(stage) = scene_for(fault.kind()) else {
             panic!("{} has no scene in this test: every fault of the table is checked", fault.kind());
         };
+        if fault.kind().starts_with("net.") && !scenes::networks(fault.kind()) {
+            continue;
+        }
         if kernel_can(fault, stage).await {
             check(&table, fault, &stage).await;
         }
@@ -53,6 +56,9 @@ async fn every_way_to_damage_a_file_keeps_the_contract() {
 /// Every way to cut off, and every answer for a name.
 #[tokio::test]
 async fn every_way_to_cut_off_and_every_answer_keeps_the_contract() {
+    if !scenes::networks("every_way_to_cut_off_and_every_answer_keeps_the_contract") {
+        return;
+    }
     let host = Arc::new(Host::new(scenes::HELPER));
     let table = faults(&host);
     let cut = table.get("net.partition").expect("the fault");

@@ -53,6 +53,9 @@ fn holder(namespace: &Namespace) -> Target {
 
 #[tokio::test]
 async fn what_no_packet_met_is_idle() {
+    if !scenes::networks("what_no_packet_met_is_idle") {
+        return;
+    }
     let host = Arc::new(Host::new(scenes::HELPER));
     let table = faults(&host);
     let networked = Networked::listening();
@@ -68,6 +71,9 @@ async fn what_no_packet_met_is_idle() {
 /// Both versions of the internet protocol, on a real wire, to one peer and no other.
 #[tokio::test]
 async fn one_peer_is_cut_off_and_everything_else_is_as_it_was() {
+    if !scenes::networks("one_peer_is_cut_off_and_everything_else_is_as_it_was") {
+        return;
+    }
     let host = Arc::new(Host::new(scenes::HELPER));
     let table = faults(&host);
     let pair = Pair::new().expect("the tests run as root");
@@ -99,6 +105,9 @@ async fn one_peer_is_cut_off_and_everything_else_is_as_it_was() {
 /// A table without an owner stays when its executor is gone, and whoever recovers removes it; somebody else's of the same name stays.
 #[tokio::test]
 async fn an_ordinary_table_is_taken_back_by_whoever_recovers() {
+    if !scenes::networks("an_ordinary_table_is_taken_back_by_whoever_recovers") {
+        return;
+    }
     let networked = Networked::listening();
     let cut = |host: &Arc<Host>| faults(host);
     let id = id("ordinary");
@@ -139,6 +148,9 @@ async fn an_ordinary_table_is_taken_back_by_whoever_recovers() {
 /// What people print for themselves works, too.
 #[tokio::test]
 async fn what_recover_prints_does_it() {
+    if !scenes::networks("what_recover_prints_does_it") {
+        return;
+    }
     let host = Arc::new(Host::new(scenes::HELPER));
     let table = faults(&host);
     let fault = table.get("net.partition").expect("the fault");
@@ -155,6 +167,9 @@ async fn what_recover_prints_does_it() {
 
 #[tokio::test]
 async fn the_namespace_may_vanish_under_the_fault() {
+    if !scenes::networks("the_namespace_may_vanish_under_the_fault") {
+        return;
+    }
     let host = Arc::new(Host::new(scenes::HELPER));
     let table = faults(&host);
     for (kind, ordinary) in [("net.partition", false), ("net.partition", true), ("net.dns", false)] {
@@ -178,6 +193,9 @@ async fn the_namespace_may_vanish_under_the_fault() {
 
 #[tokio::test]
 async fn connections_are_counted_and_new_ones_can_be_made() {
+    if !scenes::networks("connections_are_counted_and_new_ones_can_be_made") {
+        return;
+    }
     let host = Arc::new(Host::new(scenes::HELPER));
     let table = faults(&host);
     let fault = table.get("net.reset").expect("the fault");
@@ -223,6 +241,9 @@ fn serve_names(at: &UdpSocket) {
 /// The server that was asked answers what is not meant, over both versions of the internet protocol, wherever it is.
 #[tokio::test]
 async fn the_server_that_was_asked_answers_for_other_names() {
+    if !scenes::networks("the_server_that_was_asked_answers_for_other_names") {
+        return;
+    }
     let host = Arc::new(Host::new(scenes::HELPER));
     let table = faults(&host);
     let pair = Pair::new().expect("the tests run as root");
@@ -268,6 +289,9 @@ async fn the_server_that_was_asked_answers_for_other_names() {
 
 #[tokio::test]
 async fn names_are_answered_over_tcp_too() {
+    if !scenes::networks("names_are_answered_over_tcp_too") {
+        return;
+    }
     let host = Arc::new(Host::new(scenes::HELPER));
     let table = faults(&host);
     let networked = Networked::with_names();
@@ -286,6 +310,9 @@ async fn names_are_answered_over_tcp_too() {
 /// Whoever shares the network of the target feels what is meant for its peers, and is named.
 #[tokio::test]
 async fn rule_26_who_else_feels_it_is_told() {
+    if !scenes::networks("rule_26_who_else_feels_it_is_told") {
+        return;
+    }
     let host = Arc::new(Host::new(scenes::HELPER));
     let table = faults(&host);
     let networked = Networked::listening();
@@ -316,6 +343,9 @@ async fn rule_26_who_else_feels_it_is_told() {
 
 #[tokio::test]
 async fn what_cannot_be_done_is_said() {
+    if !scenes::networks("what_cannot_be_done_is_said") {
+        return;
+    }
     let host = Arc::new(Host::new(scenes::HELPER));
     let table = faults(&host);
     let refused = async |kind: &str, with: Value, target: &Target| {

@@ -112,6 +112,15 @@ pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// May this test make networks of its own? Counted as not covered where it may not.
+pub(crate) fn networks(test: &str) -> bool {
+    let may = is_root() && std::env::var_os("CHAOS_TESTS_QUICK").is_none();
+    if !may {
+        not_covered(test, "a network of its own needs root");
+    }
+    may
+}
+
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
