@@ -30,3 +30,6 @@ pub enum Malformed {
     #[error("the size of a chunk is no hexadecimal number")]
     Chunk,
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,6 @@ impl Head {
     pub fn read(bytes: &[u8], searched: &mut usize) -> Result<Option<(Self, usize)>, Malformed> {
         let Some(end) = end_of_head(bytes, *searched) else {
             *searched = bytes.len();
-            // Enough to know that it never will be one: a stranger is not kept waiting for an empty line.
             if bytes.len() >= HEAD_MAX {
                 return Err(Malformed::Long);
             }
@@ -231,10 +230,16 @@ fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
     }
 }
 
-/// Can this become a head? Methods and `HTTP/` begin with letters; nothing else does that comes over a port for HTTP.
+/// Can this become a head? What cannot is told at once: a stranger is not kept waiting for an empty line. Methods are written in capitals
+/// by everybody, and an answer begins with `HTTP/1.`.
 fn plausible(bytes: &[u8]) -> bool {
-    let mut content = bytes.iter().skip_while(|b| matches!(b, b'\r' | b'\n')).take(16);
-    content.all(|b| (0x20..0x7f).contains(b) || matches!(b, b'\r' | b'\n'))
+    let Some(start) = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')) else { return true };
+    let content = &bytes[start..];
+    if let Some(end) = content.iter().position(|b| *b == b'\n') {
+        return is_first_line(content[..end].strip_suffix(b"\r").unwrap_or(&content[..end]));
+    }
+    let mut word = content.iter().take_while(|b| **b != b' ');
+    word.all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"/.-_".contains(b))
 }
 
 fn is_first_line(line: &[u8]) -> bool {
