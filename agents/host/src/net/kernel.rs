@@ -90,7 +90,8 @@ fn leave_the_network() -> Result<(), Errno> {
 mod tests {
     use super::*;
     use crate::net::qdisc::{Netem, Tbf};
-    use crate::net::testing::{elsewhere, not_covered};
+    use crate::net::testing::elsewhere;
+    use chaos_testbed::not_covered;
 
     #[test]
     fn what_the_kernel_lacks_is_named() {

@@ -9,7 +9,6 @@ use crate::net::testing::elsewhere;
 #[test]
 fn those_meant_are_destroyed_and_no_others() {
     let Some(namespace) = elsewhere("those_meant_are_destroyed_and_no_others") else { return };
-    namespace.lo_up();
     namespace.run(|| {
         can_destroy().expect("this kernel can");
         assert_eq!(established().expect("listed"), Vec::new());

@@ -58,7 +58,6 @@ fn dial(to: SocketAddr) -> &'static str {
 #[test]
 fn only_what_is_meant_is_cut_off() {
     let Some(namespace) = elsewhere("only_what_is_meant_is_cut_off") else { return };
-    namespace.lo_up();
     namespace.run(|| {
         let servers = ["127.0.0.1:0", "127.0.0.1:0", "[::1]:0"].map(|here| TcpListener::bind(here).expect("a listener"));
         let [one, other, six] = servers.each_ref().map(|server| server.local_addr().expect("its address"));
@@ -117,7 +116,6 @@ fn only_what_is_meant_is_cut_off() {
 #[test]
 fn an_interface_is_meant_alone() {
     let Some(namespace) = elsewhere("an_interface_is_meant_alone") else { return };
-    namespace.lo_up();
     namespace.run(|| {
         let server = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let here = server.local_addr().expect("its address");
@@ -133,7 +131,6 @@ fn an_interface_is_meant_alone() {
 #[test]
 fn datagrams_vanish_or_are_refused() {
     let Some(namespace) = elsewhere("datagrams_vanish_or_are_refused") else { return };
-    namespace.lo_up();
     namespace.run(|| {
         for (here, peers) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1")] {
             let server = UdpSocket::bind(here).expect("a server");
@@ -157,7 +154,6 @@ fn datagrams_vanish_or_are_refused() {
 #[test]
 fn what_vanishes_is_sent_again_as_what_was_lost_is() {
     let Some(namespace) = elsewhere("what_vanishes_is_sent_again_as_what_was_lost_is") else { return };
-    namespace.lo_up();
     namespace.run(|| {
         let server = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let here = server.local_addr().expect("its address");

@@ -3,7 +3,6 @@
 #![allow(clippy::disallowed_methods, reason = "tests make their own world")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -13,9 +12,7 @@ use crate::net::flow::{Family, Network, PortRange};
 use crate::net::testing::{Elsewhere, elsewhere};
 
 fn nft(namespace: &Elsewhere, words: &[&str]) -> String {
-    let pid = namespace.pid().to_string();
-    let output = Command::new("nsenter").args(["--net", "--target", &pid, "nft"]).args(words).stdin(Stdio::null()).output();
-    let output = output.expect("nft is installed: tests/needs");
+    let output = namespace.command("nft").args(words).output().expect("nft is installed: tests/needs");
     assert!(output.status.success(), "nft {words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -128,7 +125,6 @@ fn every_expression_reads_as_it_was_meant() {
 #[test]
 fn packets_that_meet_it_are_counted() {
     let Some(namespace) = elsewhere("packets_that_meet_it_are_counted") else { return };
-    namespace.lo_up();
     let mut socket = namespace.run(open).expect("a socket");
     let rules = vec![Rule::new([Match::Protocol(UDP), Match::DestinationPort(9.into())], Then::Unreachable).counted()];
     let ruleset = Ruleset { tag: "chaos-met-1.0.0".into(), chains: vec![Chain::base("input", Kind::Filter, At::Input, 0, rules)] };

@@ -117,7 +117,7 @@ fn tables_are_those_of_iproute2_to_the_last_entry() {
         let places = ["/usr/lib/tc", "/usr/lib/x86_64-linux-gnu/tc", "/usr/lib/aarch64-linux-gnu/tc", "/usr/share/tc"];
         let files = places.iter().map(|p| format!("{p}/{}.dist", distribution.name()));
         let Some(text) = files.filter_map(|f| std::fs::read_to_string(f).ok()).next() else {
-            crate::net::testing::not_covered("tables_are_those_of_iproute2_to_the_last_entry", "iproute2's tables are not installed");
+            chaos_testbed::not_covered("tables_are_those_of_iproute2_to_the_last_entry", "iproute2's tables are not installed");
             return;
         };
         let theirs =

@@ -25,7 +25,6 @@ fn marked_connection(to: SocketAddr) -> io::Result<TcpStream> {
 #[test]
 fn rule_18_connections_are_led_to_the_listener_for_as_long_as_it_is_there() {
     let Some(namespace) = elsewhere("rule_18_connections_are_led_to_the_listener_for_as_long_as_it_is_there") else { return };
-    namespace.lo_up();
     namespace.run(|| {
         let proxies = ["127.0.0.1:0", "[::1]:0"].map(|here| TcpListener::bind(here).expect("a listener"));
         let [to_v4, to_v6] = [0, 1].map(|n: usize| port(proxies[n].local_addr().expect("its address")));
@@ -61,7 +60,6 @@ fn rule_18_connections_are_led_to_the_listener_for_as_long_as_it_is_there() {
 #[test]
 fn datagrams_are_led_and_their_origin_is_known() {
     let Some(namespace) = elsewhere("datagrams_are_led_and_their_origin_is_known") else { return };
-    namespace.lo_up();
     namespace.run(|| {
         let server = UdpSocket::bind("127.0.0.1:0").expect("a server");
         server.set_read_timeout(PATIENCE).expect("a timeout");
