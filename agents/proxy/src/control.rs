@@ -2,7 +2,7 @@
 //!
 //! The socket lies in a folder that only this user may enter, and who speaks is asked of the kernel (RULES 36). **A toxic lives as long
 //! as the connection that armed it**: when its executor is killed the kernel closes the connection, the toxic is gone and traffic flows
-//! on (RULES 3, 18).
+//! on (RULES 3, 18). It has a deadline of its own, too: an executor that is only stopped takes nothing back (RULES 5).
 //!
 //! ```text
 //! → {"arm":{"id":"chaos-r1-0.0.0","kind":"tcp.latency","with":{"delay":"50ms"}}}
@@ -18,6 +18,7 @@ mod client;
 mod place;
 mod server;
 
+use chaos_core::clock::Boot;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,8 +29,8 @@ pub use client::{ControlError, Lifeline, ask, state};
 pub use place::{place, place_before};
 pub(crate) use server::serve;
 
-/// No line is longer.
-const LONGEST_LINE: usize = 1 << 20;
+/// No question is longer.
+const LONGEST_LINE: usize = 256 << 10;
 
 /// What a proxy can be asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,6 +44,9 @@ pub enum Ask {
         kind: String,
         /// Its fields.
         with: Value,
+        /// Gone then, whoever still holds the connection: an executor that is stopped takes nothing back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Boot>,
     },
     /// Gives a toxic other fields.
     Adjust {

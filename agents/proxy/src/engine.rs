@@ -32,6 +32,7 @@ pub use clock::{Alarm, Clock};
 pub use connection::Connection;
 pub use line::{Finish, Line};
 pub use live::Live;
+pub(crate) use proxy::MOST_TOXICS;
 pub use proxy::Proxy;
 pub use source::{Source, copy};
 pub use upstream::Upstream;

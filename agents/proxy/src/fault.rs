@@ -97,8 +97,10 @@ impl<T: Toxic> Fault for ToxicFault<T> {
         let state = view.state(&facet.control).map_err(|e| failed(&format!("reach the proxy at {}", facet.listen), e))?;
         let with = serde_json::to_value(spec).map_err(|e| FaultError::new(format!("write down the fields of {}: {e}", T::KIND)))?;
         let undo = Undo::V1 { id: id.tag(), listen: facet.listen.clone(), control: facet.control.clone(), with };
-        let mut prepared =
-            Prepared::new(undo).note(format!("everybody who connects to {} feels it; the proxy is process {}", facet.listen, state.pid));
+        let mut prepared = Prepared::new(undo).note(format!(
+            "everybody who connects to {} feels it, through process {}: if that is killed, its connections end and nobody listens there",
+            facet.listen, state.pid
+        ));
         if facet.upstream.is_none() {
             prepared = prepared.note("connections made before the proxy stood there are not led through it, and meet nothing");
         }
@@ -116,7 +118,9 @@ impl<T: Toxic> Fault for ToxicFault<T> {
         if armed.cancelled() {
             return Err(FaultError::cancelled());
         }
-        world.arm(control, id, T::KIND, with).map_err(|e| failed(&format!("arm {} on the proxy at {listen}", T::KIND), e))?;
+        world
+            .arm(control, id, T::KIND, with, armed.deadline())
+            .map_err(|e| failed(&format!("arm {} on the proxy at {listen}", T::KIND), e))?;
         Ok(Observed::note(format!("in force on the proxy at {listen}")))
     }
 

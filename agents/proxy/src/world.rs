@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use chaos_core::World;
+use chaos_core::clock::Boot;
 use serde_json::Value;
 
 use crate::control::{Answer, Ask, ControlError, Lifeline, State, ask, state};
@@ -28,9 +29,9 @@ impl Proxies {
         Self::default()
     }
 
-    pub(crate) fn arm(&self, control: &Path, id: &str, kind: &str, with: &Value) -> Result<(), ControlError> {
+    pub(crate) fn arm(&self, control: &Path, id: &str, kind: &str, with: &Value, until: Boot) -> Result<(), ControlError> {
         let lifeline = Lifeline::open(control)?;
-        lifeline.ask(&Ask::Arm { id: id.to_owned(), kind: kind.to_owned(), with: with.clone() })?;
+        lifeline.ask(&Ask::Arm { id: id.to_owned(), kind: kind.to_owned(), with: with.clone(), until: Some(until) })?;
         self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), lifeline);
         Ok(())
     }

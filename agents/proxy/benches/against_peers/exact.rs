@@ -14,7 +14,7 @@ use crate::peers::ours;
 /// A toxic in force for as long as this lives.
 fn armed(at: SocketAddr, kind: &str, with: Value) -> Lifeline {
     let lifeline = Lifeline::open(&place(at)).expect("it answers");
-    lifeline.ask(&Ask::Arm { id: "bench".into(), kind: kind.into(), with }).expect("it is armed");
+    lifeline.ask(&Ask::Arm { id: "bench".into(), kind: kind.into(), with, until: None }).expect("it is armed");
     lifeline
 }
 

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Answer, Ask, LONGEST_LINE, State};
+use crate::engine::MOST_TOXICS;
 
+/// A proxy tells every toxic as it was told it.
+const LONGEST_ANSWER: u64 = 2 * (LONGEST_LINE * MOST_TOXICS) as u64;
 /// A proxy answers at once, or something is wrong with it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -74,7 +77,7 @@ impl Lifeline {
         (&self.stream).write_all(&line)?;
         line.clear();
         // Answers come one by one, so that nothing is read ahead.
-        BufReader::new((&self.stream).take(LONGEST_LINE as u64 * 2)).read_until(b'\n', &mut line)?;
+        BufReader::new((&self.stream).take(LONGEST_ANSWER)).read_until(b'\n', &mut line)?;
         if line.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -4,9 +4,11 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use chaos_core::clock::Boot;
 use rustix::process::geteuid;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -90,7 +92,7 @@ async fn accept(socket: &ControlSocket, proxy: Arc<Proxy>) {
                 });
             }
             Ok(_) => {}
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
@@ -103,20 +105,20 @@ fn is_ours(stream: &UnixStream) -> bool {
 /// One connection. What it armed goes with it.
 struct Session {
     proxy: Arc<Proxy>,
-    armed: Vec<String>,
+    armed: Vec<Held>,
+}
+
+/// A toxic that a connection holds.
+struct Held {
+    id: String,
+    until: Option<Boot>,
 }
 
 impl Session {
     async fn serve(&mut self, stream: UnixStream) {
         let (from, mut to) = stream.into_split();
         let mut from = BufReader::new(from);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = (&mut from).take(LONGEST_LINE as u64).read_until(b'\n', &mut line).await;
-            if !matches!(read, Ok(1..)) || line.last() != Some(&b'\n') {
-                return;
-            }
+        while let Some(line) = self.line(&mut from).await {
             let answer = match serde_json::from_slice(&line) {
                 Ok(ask) => self.answer(ask),
                 Err(error) => Answer::Refused { message: format!("not understood: {error}"), hint: None },
@@ -129,14 +131,46 @@ impl Session {
         }
     }
 
+    /// The next line; none: the other side closed, or does not speak as it should. Ends what has had its time meanwhile.
+    async fn line(&mut self, from: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
+        let mut line = Vec::new();
+        loop {
+            let mut rest = (&mut *from).take((LONGEST_LINE - line.len()) as u64);
+            let read = rest.read_until(b'\n', &mut line);
+            // Dropped half-way, reading has kept what it read in `line`.
+            match tokio::time::timeout(self.next_end(), read).await {
+                Ok(Ok(1..)) if line.last() == Some(&b'\n') => return Some(line),
+                Ok(_) => return None,
+                Err(_) => self.end(),
+            }
+        }
+    }
+
+    /// How long until something has had its time. Boot time runs on while the machine sleeps and this timer does not: look often.
+    fn next_end(&self) -> Duration {
+        let first = self.armed.iter().filter_map(|held| held.until).min();
+        first.map_or(Duration::MAX, |first| first.from_now().clamp(Duration::from_millis(1), Duration::from_secs(1)))
+    }
+
+    fn end(&mut self) {
+        let (now, proxy) = (Boot::now(), &self.proxy);
+        self.armed.retain(|held| {
+            let lives = held.until.is_none_or(|until| until > now);
+            if !lives {
+                proxy.disarm(&held.id);
+            }
+            lives
+        });
+    }
+
     fn answer(&mut self, ask: Ask) -> Answer {
         let done = match ask {
             Ask::State => return Answer::State(State::of(&self.proxy)),
-            Ask::Arm { id, kind, with } => self.proxy.arm(&id, &kind, &with).map(|()| self.armed.push(id)),
+            Ask::Arm { id, kind, with, until } => self.proxy.arm(&id, &kind, &with).map(|()| self.armed.push(Held { id, until })),
             Ask::Adjust { id, with } => self.proxy.adjust(&id, &with),
             Ask::Disarm { id } => {
                 self.proxy.disarm(&id);
-                self.armed.retain(|armed| *armed != id);
+                self.armed.retain(|held| held.id != id);
                 Ok(())
             }
         };
@@ -150,8 +184,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        for id in &self.armed {
-            self.proxy.disarm(id);
+        for held in &self.armed {
+            self.proxy.disarm(&held.id);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::engine::chance::seed_of;
 use crate::toxic::{ArmedToxic, Speaks};
 
 /// How many toxics a proxy takes at most.
-const MOST_TOXICS: usize = 256;
+pub(crate) const MOST_TOXICS: usize = 256;
 /// How long an id may be.
 const LONGEST_ID: usize = 256;
 

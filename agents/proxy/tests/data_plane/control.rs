@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use chaos_core::clock::Boot;
 use chaos_proxy::control::{Answer, Ask, ControlError, Lifeline, ask, place, state};
 use chaos_proxy::toxic::Speaks;
 use serde_json::json;
@@ -14,7 +15,7 @@ use crate::live::round_trip;
 use crate::scenes::{Standing, echo, wait_for};
 
 fn arm(id: &str) -> Ask {
-    Ask::Arm { id: id.into(), kind: "tcp.blackhole".into(), with: json!({}) }
+    Ask::Arm { id: id.into(), kind: "tcp.blackhole".into(), with: json!({}), until: None }
 }
 
 #[test]
@@ -27,6 +28,19 @@ fn rule_3_a_toxic_is_gone_with_the_connection_that_armed_it() {
     drop(lifeline);
     wait_for("it is gone", || proxy.toxics().is_empty());
     round_trip(&mut proxy.connect(), b"hello");
+}
+
+#[test]
+fn rule_5_a_toxic_has_a_deadline_of_its_own() {
+    let proxy = Standing::before(echo(), Speaks::Tcp);
+    let lifeline = Lifeline::open(&place(proxy.listen())).expect("it answers");
+    let until = Boot::now().plus(Duration::from_millis(300));
+    let arm = |id: &str, until| Ask::Arm { id: id.into(), kind: "tcp.blackhole".into(), with: json!({}), until };
+    lifeline.ask(&arm("short", Some(until))).expect("it is armed");
+    lifeline.ask(&arm("long", None)).expect("it is armed");
+    wait_for("its time is over", || proxy.toxics().len() == 1);
+    assert!(Boot::now() >= until, "not before");
+    assert_eq!(proxy.toxics()[0].id, "long");
 }
 
 /// The part of the test below that is killed.
@@ -65,7 +79,9 @@ fn what_one_connection_armed_another_may_look_at_adjust_and_take_back() {
     let proxy = Standing::before(echo(), Speaks::Tcp);
     let control = place(proxy.listen());
     let lifeline = Lifeline::open(&control).expect("it answers");
-    lifeline.ask(&Ask::Arm { id: "slow".into(), kind: "tcp.latency".into(), with: json!({"delay": "1ms"}) }).expect("it is armed");
+    lifeline
+        .ask(&Ask::Arm { id: "slow".into(), kind: "tcp.latency".into(), with: json!({"delay": "1ms"}), until: None })
+        .expect("it is armed");
     ask(&control, &Ask::Adjust { id: "slow".into(), with: json!({"delay": "2ms"}) }).expect("it is adjusted");
     assert_eq!(state(&control).expect("its state").toxic("slow").expect("it").with, json!({"delay": "2ms"}));
     let refused = ask(&control, &arm("slow")).expect_err("the id is taken");

@@ -1,6 +1,6 @@
 //! Everything that goes in comes out, in order, whatever is in force. `CHAOS_TRANSFER_MB` for each (64 unless given; 1000 for a long test).
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,28 +32,35 @@ fn there_and_back(proxy: &Standing, bytes: usize) {
     let mut to = proxy.connect();
     let mut from = to.try_clone().expect("a clone");
     let sender = std::thread::spawn(move || {
-        let (mut sequence, mut buffer, mut left) = (Sequence(1), vec![0; 100_000], bytes);
-        while left > 0 {
-            let len = left.min(buffer.len());
-            sequence.fill(&mut buffer[..len]);
-            to.write_all(&buffer[..len]).expect("it is sent");
-            left -= len;
-        }
+        send(&mut to, bytes);
         to.shutdown(Shutdown::Write).expect("half is closed");
         to
     });
-    let (mut sequence, mut buffer, mut expected, mut total) = (Sequence(1), vec![0; 100_000], vec![0; 100_000], 0);
-    loop {
-        let read = from.read(&mut buffer).expect("it comes back");
-        if read == 0 {
-            break;
-        }
-        sequence.fill(&mut expected[..read]);
-        assert!(buffer[..read] == expected[..read], "another byte than was sent, within {read} after {total}");
-        total += read;
-    }
-    assert_eq!(total, bytes);
+    receive(&mut from, bytes);
+    assert_eq!(from.read(&mut [0; 1]).expect("an end"), 0, "more than was sent");
     drop(sender.join());
+}
+
+fn send(to: &mut impl Write, bytes: usize) {
+    let (mut sequence, mut buffer, mut left) = (Sequence(1), vec![0; 100_000], bytes);
+    while left > 0 {
+        let len = left.min(buffer.len());
+        sequence.fill(&mut buffer[..len]);
+        to.write_all(&buffer[..len]).expect("it is sent");
+        left -= len;
+    }
+}
+
+fn receive(from: &mut impl Read, bytes: usize) {
+    let (mut sequence, mut buffer, mut expected, mut left) = (Sequence(1), vec![0; 100_000], vec![0; 100_000], bytes);
+    while left > 0 {
+        let most = left.min(buffer.len());
+        let read = from.read(&mut buffer[..most]).expect("it comes back");
+        assert!(read > 0, "{left} bytes are missing");
+        sequence.fill(&mut expected[..read]);
+        assert!(buffer[..read] == expected[..read], "another byte than was sent, within {read} before the last {left}");
+        left -= read;
+    }
 }
 
 fn through(toxics: &[(&str, Value)]) {
@@ -88,6 +95,68 @@ fn everything_arrives_in_small_pieces() {
 #[test]
 fn everything_arrives_before_a_late_end_and_a_limit() {
     through(&[("tcp.slow_close", json!({"delay": "50ms"})), ("tcp.limit", json!({"bytes": "2 TB"}))]);
+}
+
+/// Reads the head of a message of HTTP/1.1.
+fn head(from: &mut impl BufRead) -> String {
+    let lines = from.lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+    lines.fold(String::new(), |head, line| head + &line + "\n")
+}
+
+#[test]
+fn everything_arrives_in_messages_of_http() {
+    let bytes = transfer_bytes();
+    let proxy = Standing::before(
+        upstream(move |client| {
+            let mut from = BufReader::new(&client);
+            head(&mut from);
+            let _ = write!(&client, "HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n");
+            let _ = std::io::copy(&mut from.take(bytes as u64), &mut &client);
+        }),
+        Speaks::Http,
+    );
+    proxy.arm("slow", "http.delay", &json!({"delay": "20ms"})).expect("it is armed");
+    let mut to = proxy.connect();
+    let from = to.try_clone().expect("a clone");
+    let sender = std::thread::spawn(move || {
+        write!(to, "POST /echo HTTP/1.1\r\nhost: here\r\ncontent-length: {bytes}\r\n\r\n").expect("it is asked");
+        send(&mut to, bytes);
+        to
+    });
+    let mut from = BufReader::new(from);
+    assert!(head(&mut from).starts_with("HTTP/1.1 200"));
+    receive(&mut from, bytes);
+    drop(sender.join());
+    assert!(proxy.toxics()[0].hits() > 0);
+}
+
+#[test]
+fn everything_arrives_in_commands_of_redis() {
+    // Commands are well-formed replies, too: an echo will do for a server.
+    const VALUE: usize = 1_000_000;
+    let proxy = Standing::before(echo(), Speaks::Redis);
+    proxy.arm("slow", "redis.delay", &json!({"delay": "1ms"})).expect("it is armed");
+    let (times, frame) = (transfer_bytes() / VALUE, format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${VALUE}\r\n"));
+    let mut to = proxy.connect();
+    let mut from = to.try_clone().expect("a clone");
+    let before = frame.clone();
+    let sender = std::thread::spawn(move || {
+        for _ in 0..times {
+            to.write_all(before.as_bytes()).expect("it is sent");
+            send(&mut to, VALUE);
+            to.write_all(b"\r\n").expect("it is sent");
+        }
+        to
+    });
+    for _ in 0..times {
+        let mut back = vec![0; frame.len()];
+        from.read_exact(&mut back).expect("it comes back");
+        assert_eq!(back, frame.as_bytes());
+        receive(&mut from, VALUE);
+        from.read_exact(&mut [0; 2]).expect("its end");
+    }
+    drop(sender.join());
+    assert!(proxy.toxics()[0].hits() > 0);
 }
 
 #[test]
