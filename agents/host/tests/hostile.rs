@@ -38,28 +38,26 @@ async fn rule_35_a_forged_undo_touches_nothing_and_panics_nobody() {
     cgroups.group(&[harmed.pid(), children(harmed.pid())[0]]);
     let host = Arc::new(Host::with_cgroups_from(scenes::HELPER, cgroups.proc()));
     let before = everything_below(folder.path(), &file);
-    let networked = Networked::with_names();
-    networked.namespace().sh("nft add table inet chaos-theirs; nft add table inet foreign");
-    let network_before = Twin::of(networked.namespace().pid());
+    let networked = scenes::networks("rule_35_a_forged_undo_touches_nothing_and_panics_nobody, net.*").then(Networked::with_names);
+    let network = || networked.as_ref().map(|networked| Twin::of(networked.namespace().pid()));
+    if let Some(networked) = &networked {
+        networked.namespace().sh("nft add table inet chaos-theirs; nft add table inet foreign");
+    }
+    let network_before = network();
 
     let id = InjectionId { run: format!("forged-{}", std::process::id()), slot: "0.0.0".into() };
     let table = faults(&host);
     let mut tried = 0;
     for fault in table.iter() {
-        let (spec, target) = match fault.kind() {
-            "file.corrupt" => (json!({"flip": "8 B"}), path_target(&file)),
-            "disk.fill" => (json!({"size": "1 MiB"}), path_target(&file)),
-            "memory.fill" => (json!({"size": "1 MiB"}), process_target(harmed.id(), true)),
-            "memory.limit" => (json!({"size": "64 MiB"}), process_target(harmed.id(), true)),
-            "cpu.limit" => (json!({"cores": 0.5}), process_target(harmed.id(), true)),
-            "net.partition" | "net.reset" => (json!({}), networked.target()),
-            "net.dns" => (json!({"names": ["store.internal"], "answer": {"addresses": ["192.0.2.1"]}}), networked.target()),
-            "net.rate" => (json!({"rate": "1 MB/s", "direction": "both", "hosts": ["127.0.0.0/8"]}), networked.target()),
-            "net.loss" => (json!({"gilbert_elliott": {"p": "1%", "r": "25%"}}), networked.target()),
-            "net.delay" => (json!({"delay": "20ms", "jitter": "5ms", "distribution": "normal"}), networked.target()),
-            "net.duplicate" | "net.corrupt" | "net.reorder" => (json!({"share": "5%"}), networked.target()),
-            "net.root" => (scenes::shaped::hooks_of(networked.namespace()), networked.target()),
-            "system.process" => {
+        let (spec, target) = match (fault.kind(), &networked) {
+            (kind, Some(networked)) if kind.starts_with("net.") => (on_the_network(kind, networked), networked.target()),
+            (kind, None) if kind.starts_with("net.") => continue,
+            ("file.corrupt", _) => (json!({"flip": "8 B"}), path_target(&file)),
+            ("disk.fill", _) => (json!({"size": "1 MiB"}), path_target(&file)),
+            ("memory.fill", _) => (json!({"size": "1 MiB"}), process_target(harmed.id(), true)),
+            ("memory.limit", _) => (json!({"size": "64 MiB"}), process_target(harmed.id(), true)),
+            ("cpu.limit", _) => (json!({"cores": 0.5}), process_target(harmed.id(), true)),
+            ("system.process", _) => {
                 (json!({"name": "api", "run": ["sleep", "600"], "folder": folder.path(), "stop_grace": "10ms"}), target(Facets::default()))
             }
             _ => (json!({}), process_target(harmed.id(), true)),
@@ -88,9 +86,22 @@ async fn rule_35_a_forged_undo_touches_nothing_and_panics_nobody() {
     for entry in std::fs::read_dir(&canary).expect("the canary") {
         assert_eq!(std::fs::read(entry.expect("a file").path()).expect("read"), b"1 2");
     }
-    assert_eq!(Twin::of(networked.namespace().pid()), network_before);
+    assert_eq!(network(), network_before);
     assert_eq!(state(bystander.pid()), "runs");
     assert_eq!(state(harmed.pid()), "runs");
+}
+
+/// What stands under `with:` of a fault on the network.
+fn on_the_network(kind: &str, networked: &Networked) -> Value {
+    match kind {
+        "net.dns" => json!({"names": ["store.internal"], "answer": {"addresses": ["192.0.2.1"]}}),
+        "net.rate" => json!({"rate": "1 MB/s", "direction": "both", "hosts": ["127.0.0.0/8"]}),
+        "net.loss" => json!({"gilbert_elliott": {"p": "1%", "r": "25%"}}),
+        "net.delay" => json!({"delay": "20ms", "jitter": "5ms", "distribution": "normal"}),
+        "net.duplicate" | "net.corrupt" | "net.reorder" => json!({"share": "5%"}),
+        "net.root" => scenes::shaped::hooks_of(networked.namespace()),
+        _ => json!({}),
+    }
 }
 
 #[tokio::test]
