@@ -5,6 +5,7 @@
 mod scenes;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use chaos_core::AnyFault;
 use chaos_core::conformance::{Scene, check};
@@ -16,6 +17,7 @@ use scenes::{network, shaped};
 use serde_json::json;
 
 #[tokio::test]
+#[allow(clippy::print_stdout, reason = "the slow one is found by it")]
 async fn every_fault_of_the_table_keeps_the_contract() {
     let fake = fake_cgroups();
     let host = Arc::new(Host::with_cgroups_from(scenes::HELPER, fake.proc()));
@@ -28,7 +30,9 @@ async fn every_fault_of_the_table_keeps_the_contract() {
             continue;
         }
         if kernel_can(fault, stage).await {
+            let began = Instant::now();
             check(&table, fault, &stage).await;
+            println!("{} in {:.1?}", fault.kind(), began.elapsed());
         }
     }
 }

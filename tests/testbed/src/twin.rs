@@ -1,6 +1,7 @@
-//! What a network namespace looks like, to be compared with itself later: by the usual tools, and byte for byte.
+//! What a network namespace looks like, to be compared with itself later: byte for byte, as the kernel tells it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::process::Command;
 
 use crate::namespace::run_in;
@@ -8,26 +9,30 @@ use crate::raw;
 
 /// Everything about a network namespace's configuration: links, addresses, routes, rules, queueing disciplines with their
 /// classes and filters, netfilter's tables; nothing of what traffic changes (counters, ages, neighbours, connections).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Twin {
+    /// Through whom it was looked at.
+    pid: i32,
     parts: BTreeMap<String, String>,
 }
 
-/// What the tools are asked. `-d` for options, and no `-s`: counters go on.
-const QUESTIONS: &[&str] = &[
-    "ip -d link show",
-    "ip -d address show",
-    "ip -d route show table all",
-    "ip -6 -d route show table all",
-    "ip rule show",
-    "ip -6 rule show",
-    "tc -d qdisc show invisible",
-    "nft --stateless --numeric list ruleset",
-];
+/// Two that look the same are the same.
+impl PartialEq for Twin {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts == other.parts
+    }
+}
 
-/// And of each interface, whose name follows.
-const QUESTIONS_OF_AN_INTERFACE: &[&str] =
-    &["tc -d class show dev", "tc -d filter show dev", "tc -d filter show ingress dev", "tc -d filter show egress dev"];
+impl Eq for Twin {}
+
+impl fmt::Debug for Twin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(&self.parts).finish()
+    }
+}
+
+/// What tools are asked when two differ, for whoever reads it.
+const QUESTIONS: [&str; 4] = ["ip -d address show", "ip -d route show table all", "ip rule show", "tc -d qdisc show invisible"];
 
 impl Twin {
     /// Of the namespace that a process lives in.
@@ -36,24 +41,21 @@ impl Twin {
     /// When it cannot be looked at.
     #[must_use]
     pub fn of(pid: i32) -> Self {
-        run_in(pid, || {
-            let mut parts: BTreeMap<String, String> = QUESTIONS.iter().map(|q| ((*q).to_owned(), said(q))).collect();
-            for interface in interfaces() {
-                for question in QUESTIONS_OF_AN_INTERFACE {
-                    let question = format!("{question} {interface}");
-                    let answer = said(&question);
-                    parts.insert(question, answer);
-                }
+        let parts = run_in(pid, || {
+            let mut parts = raw::network().expect("the kernel's own dump");
+            // A tool takes much longer than the kernel's answer that there is nothing.
+            if raw::has_tables().expect("the kernel's own dump") {
+                parts.insert("tables of netfilter".into(), said("nft --stateless --numeric list ruleset"));
             }
-            parts.extend(raw::traffic_control().expect("the kernel's own dump"));
-            Self { parts }
-        })
+            parts
+        });
+        Self { pid, parts }
     }
 
-    /// What the kernel itself says of the queueing disciplines, classes and filters of one interface, in hexadecimal digits.
+    /// What the kernel says of the queueing disciplines, classes and filters of one interface, in hexadecimal digits.
     #[must_use]
     pub fn bytes_of(&self, interface: &str) -> Vec<(&str, &str)> {
-        let ours = format!("raw {interface} ");
+        let ours = format!("{interface}: ");
         self.parts.iter().filter(|(name, _)| name.starts_with(&ours)).map(|(name, text)| (name.as_str(), text.as_str())).collect()
     }
 
@@ -67,32 +69,29 @@ impl Twin {
         assert!(differences.is_empty(), "{when}:\n{}", differences.join("\n"));
     }
 
-    /// Each part that is not the same: before and now, without the lines that both have.
+    /// Each part that is not the same, before and now, without the lines that both have; then how tools show it now.
     #[must_use]
     pub fn differences(&self, now: &Self) -> Vec<String> {
-        let parts: std::collections::BTreeSet<&String> = self.parts.keys().chain(now.parts.keys()).collect();
+        let names: BTreeSet<&String> = self.parts.keys().chain(now.parts.keys()).collect();
         let of = |twin: &Self, part: &str| twin.parts.get(part).cloned().unwrap_or_default();
+        let only = |these: &str, those: &str, mark: char| -> String {
+            these.lines().filter(|line| !those.lines().any(|l| l == *line)).map(|line| format!("\n  {mark} {line}")).collect()
+        };
         let differs = |part: &&String| {
             let (was, is) = (of(self, part), of(now, part));
-            let only = |these: &str, those: &str, mark: char| -> String {
-                these.lines().filter(|line| !those.lines().any(|l| l == *line)).map(|line| format!("\n  {mark} {line}")).collect()
-            };
             (was != is).then(|| format!("{part}:{}{}", only(&was, &is, '-'), only(&is, &was, '+')))
         };
-        parts.iter().filter_map(differs).collect()
+        let mut differences: Vec<String> = names.iter().filter_map(differs).collect();
+        if !differences.is_empty() && std::path::Path::new(&format!("/proc/{}/ns/net", now.pid)).exists() {
+            differences.extend(run_in(now.pid, || QUESTIONS.map(|question| format!("{question}:\n{}", said(question)))));
+        }
+        differences
     }
-}
-
-fn interfaces() -> Vec<String> {
-    // `/sys` shows the namespace in which it was mounted; this shows the reader's.
-    let table = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
-    table.lines().skip(2).filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned()).collect()
 }
 
 fn said(question: &str) -> String {
     let words: Vec<&str> = question.split(' ').collect();
     let output = Command::new(words[0]).args(&words[1..]).output();
     let output = output.unwrap_or_else(|e| panic!("{question}: {e}"));
-    // `tc` fails for hooks that there are not; that is an answer, too.
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
