@@ -90,11 +90,13 @@ impl Cut {
 }
 
 impl How {
-    /// What is never cut off. Neighbours find one another by ICMPv6, as they do by ARP in version 4, which passes no table of this family.
-    /// And what says *no* must arrive: our own answers pass here too.
+    /// What is never cut off. By ICMPv6 neighbours find one another (133 to 137) and tell switches which groups they listen to (130 to 132,
+    /// 143), as they do by ARP in version 4, which passes no table of this family. And what says *no* must arrive: our own answers pass
+    /// here too.
     fn exempt(self) -> Vec<Rule> {
         let accept = |when: [Match; 2]| Rule::new(when, Then::Accept);
-        let mut rules = vec![accept([Match::Protocol(ICMP6), Match::IcmpType(133, 137)])];
+        let of_neighbours = |from, to| accept([Match::Protocol(ICMP6), Match::IcmpType(from, to)]);
+        let mut rules = vec![of_neighbours(130, 137), of_neighbours(143, 143)];
         if self == Self::Reject {
             rules.push(accept([Match::Protocol(TCP), Match::Resets]));
             rules.push(accept([Match::Protocol(ICMP), Match::IcmpType(3, 3)]));

@@ -150,6 +150,24 @@ fn datagrams_vanish_or_are_refused() {
     });
 }
 
+/// A list of thousands, as clouds publish theirs, is one table made at once like any other.
+#[test]
+fn many_peers_are_one_table() {
+    let Some(namespace) = elsewhere("many_peers_are_one_table") else { return };
+    namespace.run(|| {
+        let server = TcpListener::bind("127.0.0.77:0").expect("a listener");
+        let here = server.local_addr().expect("its address");
+        let peers: Vec<String> = (0..5_000u16).map(|n| format!("10.{}.{}.0/24", n >> 8, n & 0xFF)).chain(["127.0.0.77".into()]).collect();
+        let peers = networks(&peers.iter().map(String::as_str).collect::<Vec<_>>());
+        let flow = Flow { peers, peer_ports: vec![here.port().into()], ..Flow::default() };
+        let cut = cut(meant(flow), &[Way::Out, Way::In], How::Reject);
+        let mut socket = nftables::open().expect("a socket");
+        assert_eq!(nftables::rehearse(&mut socket, &cut.ruleset("chaos-cut-5.0.0")).expect("rehearsed"), Ownership::Owned);
+        let _in_force = InForce::new(&cut, "chaos-cut-5.0.0");
+        assert_eq!(dial(here), "refused");
+    });
+}
+
 /// TCP takes what vanishes for lost on its way: it sends it again and again, at growing intervals, and so it arrives late when all is over.
 #[test]
 fn what_vanishes_is_sent_again_as_what_was_lost_is() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_send_buffer_size, set_socket_send_buffer_size_force, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recvfrom, sendto, socket_with};
 
 use super::read::{Attributes, Reply, u32_at};
@@ -186,8 +186,20 @@ impl Socket {
         if committed {
             bytes.extend(Message::new(BATCH_END, 0).fixed(&limits).encode(REQUEST, end));
         }
+        self.make_room(bytes.len())?;
         self.send(&bytes)?;
         self.batch_answers(first, last, end)
+    }
+
+    /// A batch is sent at once or not at all, and a socket takes no more at once than it has room for.
+    fn make_room(&self, length: usize) -> Result<(), Errno> {
+        /// What the smallest of machines grant every socket.
+        const GRANTED: usize = 64 * 1024;
+        if length > GRANTED && set_socket_send_buffer_size_force(&self.fd, length).is_err() {
+            // Who may not have more than the system's limit has as much.
+            set_socket_send_buffer_size(&self.fd, length)?;
+        }
+        Ok(())
     }
 
     /// The kernel works the batch off within the sending, so all its answers lie there.
