@@ -22,6 +22,8 @@ use crate::{http, postgres, redis};
 
 /// How long the other side may take to close, once a connection has been ended in good order.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a client that has closed is remembered where its upstream is gone and it is not told.
+const FORGOTTEN: Duration = Duration::from_secs(5);
 
 /// One connection through the proxy, as a layer has it.
 ///
@@ -84,7 +86,7 @@ pub(crate) async fn serve(accepted: Accepted, clock: Clock) {
         End::Fate(Fate::HalfOpen) => {
             let (from, to) = client.into_split();
             to.forget();
-            swallow(Source::new(from), &mut fate).await;
+            swallow(Source::new(from), &mut fate, &clock).await;
         }
         End::Fate(Fate::Close) => {}
         _ => reset(&client),
@@ -186,7 +188,7 @@ async fn farewell(end: End, connection: Connection, fate: &mut Watch) {
             to_upstream.abandon();
             to_client.abandon();
             drop(upstream);
-            swallow(client, fate).await;
+            swallow(client, fate, &clock).await;
         }
     }
 }
@@ -197,7 +199,7 @@ async fn drain(mut from: Source) {
 }
 
 /// The upstream is gone and the client is not told: what it sends is taken, for as long as that is its fate. Then it is reset.
-async fn swallow(mut from: Source, fate: &mut Watch) {
+async fn swallow(mut from: Source, fate: &mut Watch, clock: &Clock) {
     loop {
         let read = tokio::select! {
             biased;
@@ -206,9 +208,12 @@ async fn swallow(mut from: Source, fate: &mut Watch) {
         };
         match read {
             Ok(1..) => {}
-            // It may close its half and still wait for an answer.
+            // It may have closed its half and still wait for an answer; most have gone, and would fill this process.
             Ok(0) => {
-                fate.leaves_half_open().await;
+                tokio::select! {
+                    () = fate.leaves_half_open() => {}
+                    () = clock.sleep(FORGOTTEN) => {}
+                }
                 break;
             }
             Err(_) => return,

@@ -24,8 +24,8 @@ impl Toxic for HalfOpen {
         Text {
             summary: "leaves clients with connections whose other side is gone",
             about: "As after a crash of the machine at the other end: the upstream side of a connection is reset, and the client is not told. What \
-                the client sends is taken and never answered; nor is its close. New connections are accepted and reach no upstream. Only a \
-                timeout of the client\'s own ends its waiting.\n\nConnections that met it do not heal: they are reset when the fault is \
+                the client sends is taken and never answered. New connections are accepted and reach no upstream. Only a timeout of \
+                the client's own ends its waiting; one that has closed is forgotten after 5 s.\n\nConnections that met it do not heal: they are reset when the fault is \
                 taken back.",
             example: "inject: tcp.half_open\ninto: store\nwith: {connections: 50%}\nfor: 30s",
             speaks: &[],
