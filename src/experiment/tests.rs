@@ -26,7 +26,7 @@ fn text(name: &str, text: &str) -> Result<Loaded, Vec<Diagnostic>> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(name);
     std::fs::write(&path, text).expect("a file");
-    let (faults, probes, kinds) = vocabulary::tested();
+    let (faults, probes, kinds) = vocabulary::real();
     let named = |mut diagnostics: Vec<Diagnostic>| {
         for diagnostic in &mut diagnostics {
             diagnostic.file = diagnostic.file.file_name().map(Into::into).unwrap_or_default();

@@ -330,7 +330,8 @@ impl<'w> Walk<'w> {
 
 /// An unknown key, with what was probably meant or what is known.
 pub(super) fn unknown_key(problems: &mut Problems, key: &str, place: Place, known: &[&str], of: Option<&str>) {
-    if let Some(hint) = later::key(key) {
+    // Words of a later language; a fault's or probe's own fields are its own.
+    if let Some(hint) = later::key(key).filter(|_| of.is_none()) {
         problems.error(place, later::CODE, format!("unknown key `{key}`"), hint.to_owned());
         return;
     }

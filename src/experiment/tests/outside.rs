@@ -57,7 +57,7 @@ impl World {
     }
 
     fn load(&self) -> Result<Loaded, Vec<Diagnostic>> {
-        let (faults, probes, kinds) = vocabulary::tested();
+        let (faults, probes, kinds) = vocabulary::real();
         let env = |name: &str| self.env.get(name).map(|value| (*value).to_owned());
         let vocabulary = Vocabulary { faults: &faults, probes: &probes, kinds: &kinds };
         load(&self.path("main.yaml"), &LoadOptions { vocabulary, sets: &self.sets, env: &env, run_id: "run-7" })

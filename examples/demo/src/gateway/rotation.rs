@@ -59,6 +59,11 @@ impl Rotation {
         Some(picked)
     }
 
+    /// Is anybody left to turn to, after those `tried` already?
+    pub(super) fn has_other_than(&self, tried: &[usize]) -> bool {
+        self.lock().members.iter().enumerate().any(|(number, member)| member.in_rotation && !tried.contains(&number))
+    }
+
     /// Takes note of a health check's outcome. Says whether it moved the replica in or out.
     pub(super) fn checked(&self, number: usize, outcome: Result<(), String>) -> Option<Move> {
         let mut state = self.lock();
@@ -140,6 +145,7 @@ mod tests {
         assert_eq!(picks, [0, 1, 2, 0, 1, 2]);
         assert_eq!(rotation.pick(&[0, 1]), Some(2));
         assert_eq!(rotation.pick(&[0, 1, 2]), None);
+        assert!(rotation.has_other_than(&[0, 1]) && !rotation.has_other_than(&[0, 1, 2]));
     }
 
     #[test]

@@ -110,8 +110,8 @@ impl Gateway {
     }
 
     /// Asks the next replica in rotation, and the one after it where nobody is there. One that is
-    /// there and silent costs the user its try timeout or, without one, everything that is left: who
-    /// knows what it is doing?
+    /// there and silent costs the user its try timeout or, without one or without another replica to
+    /// turn to, everything that is left: who knows what it is doing?
     async fn dispatch(&self, request: &InferRequest) -> Result<(StatusCode, Bytes), Reply> {
         let body = Bytes::from(json!(request).to_string());
         let end = Instant::now() + self.upstream_timeout;
@@ -122,7 +122,8 @@ impl Gateway {
             let upstream = &self.rotation.upstreams()[number];
             let asked = upstream.ask(Method::POST, kserve::INFER, body.clone());
             let left = end.saturating_duration_since(Instant::now());
-            match timeout(self.try_timeout.map_or(left, |own| own.min(left)), asked).await {
+            let own = self.try_timeout.filter(|_| self.rotation.has_other_than(&tried));
+            match timeout(own.map_or(left, |own| own.min(left)), asked).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(broken)) => {
                     let address = upstream.address();
