@@ -307,6 +307,71 @@ async fn names_are_answered_over_tcp_too() {
     assert_eq!(networked.namespace().run(|| ask("127.0.0.1:53", "store.internal", RecordType::A)), "NOERROR 192.0.2.53");
 }
 
+/// What programs really ask by, both versions of the internet protocol at once, believes it.
+#[tokio::test]
+async fn the_resolver_of_the_system_believes_it() {
+    if !scenes::networks("the_resolver_of_the_system_believes_it") {
+        return;
+    }
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let networked = Networked::with_names();
+    // The resolver asks for no address of a version of which the host has none but the loopback's.
+    networked.namespace().sh("ip address add 198.18.9.1/32 dev lo");
+    let folder = tempfile::tempdir().expect("a folder");
+    let configuration = folder.path().join("resolv.conf");
+    std::fs::write(&configuration, "nameserver 127.0.0.1\noptions timeout:1 attempts:1 edns0\n").expect("a file");
+    let mount = format!("mount --bind {} /etc/resolv.conf && exec getent -s dns ahostsv4 \"$0\"", configuration.display());
+    let looked_up = |name: &str| {
+        let mut command = networked.namespace().command("unshare");
+        let output = command.args(["--mount", "sh", "-c", &mount, name]).output().expect("a shell");
+        String::from_utf8_lossy(&output.stdout).split_whitespace().next().unwrap_or("nothing").to_owned()
+    };
+    assert_eq!(looked_up("store.internal"), "192.0.2.53");
+    for (answer, expected) in
+        [(json!({"addresses": ["198.51.100.7"]}), "198.51.100.7"), (json!("nxdomain"), "nothing"), (json!("timeout"), "nothing")]
+    {
+        let lie = json!({"names": ["*.internal"], "answer": answer});
+        let fault = InForce::new(table.get("net.dns").expect("the fault"), lie, &networked.target(), id("believed")).await;
+        assert_eq!(looked_up("store.internal"), expected, "{answer}");
+        assert_eq!(looked_up("other.example"), "192.0.2.53");
+        fault.end().await;
+        assert_eq!(looked_up("store.internal"), "192.0.2.53", "{answer} is over");
+    }
+}
+
+/// Requests hang while it lasts; a connection that nobody gave up goes on afterwards.
+#[tokio::test]
+async fn a_half_open_connection_goes_on_afterwards() {
+    use std::io::{Read, Write};
+    if !scenes::networks("a_half_open_connection_goes_on_afterwards") {
+        return;
+    }
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let pair = Pair::new().expect("the tests run as root");
+    for (server, direction) in Pair::FAR.into_iter().zip(["in", "both"]) {
+        let listener = pair.far.run(|| TcpListener::bind((server, 0)).expect("a listener"));
+        let to = listener.local_addr().expect("its address");
+        wait_for("IPv6 neighbours have found one another", || pair.near.run(|| std::net::TcpStream::connect(to).is_ok()));
+        let mut near = pair.near.run(|| std::net::TcpStream::connect(to).expect("connected"));
+        let mine = near.local_addr().expect("its address");
+        let mut far = std::iter::from_fn(|| listener.accept().ok()).find(|(_, from)| *from == mine).expect("accepted").0;
+        let with = json!({"hosts": [server], "ports": to.port().to_string(), "direction": direction});
+        let cut = InForce::new(table.get("net.partition").expect("the fault"), with, &holder(&pair.near), id("half")).await;
+        near.write_all(b"?").expect("the kernel takes it");
+        near.set_read_timeout(Some(std::time::Duration::from_millis(300))).expect("a timeout");
+        far.set_read_timeout(near.read_timeout().expect("a timeout")).expect("a timeout");
+        let arrived = far.read(&mut [0; 1]).is_ok();
+        assert_eq!(arrived, direction == "in", "{direction}: what the target sends");
+        far.write_all(b"!").expect("the kernel takes it");
+        near.read(&mut [0; 1]).expect_err("nothing comes back");
+        cut.end().await;
+        near.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("a timeout");
+        assert_eq!(near.read(&mut [0; 1]).expect("it comes after all"), 1, "{direction}");
+    }
+}
+
 /// Whoever shares the network of the target feels what is meant for its peers, and is named.
 #[tokio::test]
 async fn rule_26_who_else_feels_it_is_told() {
