@@ -16,14 +16,14 @@ use crate::scenes::{Standing, echo, not_covered, wait_for};
 const MANY: u64 = 10_000;
 
 /// A proxy in a process of its own, with a limit of its own.
-struct Apart {
+pub(crate) struct Apart {
     child: Child,
-    listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
 }
 
 impl Apart {
     /// Before this address, with so many files from the start, and so many later on; 0: as they are.
-    fn before(upstream: SocketAddr, files: [u64; 2]) -> Self {
+    pub(crate) fn before(upstream: SocketAddr, files: [u64; 2]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
         let child = Command::new(std::env::current_exe().expect("this test"))
             .args(["--exact", "limits::proxy_apart", "--nocapture"])

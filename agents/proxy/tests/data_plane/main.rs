@@ -2,6 +2,7 @@
 
 mod control;
 mod endings;
+mod fault;
 mod limits;
 mod live;
 #[path = "../scenes/mod.rs"]
