@@ -10,9 +10,9 @@ use std::process::ExitCode;
 use chaos_core::World;
 use chaos_core::literal::{Address, Ports};
 use chaos_core::target::ProcessId;
-use chaos_proxy::Service;
 use chaos_proxy::toxic::Speaks;
 use chaos_proxy::toxiproxy::{ApiAddress, Declared};
+use chaos_proxy::{Service, Tls};
 use serde::Deserialize;
 
 use super::worlds::Worlds;
@@ -31,6 +31,18 @@ pub struct Args {
     /// What it understands: once for all proxies, or once for each [default: tcp]
     #[arg(long, value_name = "PROTOCOL", value_parser = speaks)]
     speaks: Vec<Speaks>,
+    /// End TLS here and show this certificate (PEM): faults on HTTP meet what is inside. Without it TLS passes untouched
+    #[arg(long, value_name = "FILE", requires_all = ["key", "listen"])]
+    certificate: Option<PathBuf>,
+    /// The private key of --certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
+    /// With --certificate: speak TLS to the upstream too, whose certificate must bear this name
+    #[arg(long, value_name = "NAME", requires = "certificate")]
+    upstream_tls: Option<String>,
+    /// With --upstream-tls: the authorities to trust (PEM), instead of those of this host
+    #[arg(long, value_name = "FILE", requires = "upstream_tls")]
+    upstream_ca: Option<PathBuf>,
     /// Stand before a process that is not pointed at the proxy: the kernel leads connections to its ports there. Needs root
     #[arg(long, value_name = "PID", requires = "ports", conflicts_with_all = ["listen", "config", "api"], value_parser = before::process)]
     before: Option<ProcessId>,
@@ -103,14 +115,26 @@ fn declared(args: &Args) -> Result<Vec<Declared>, Failure> {
         return Err(Failure::usage(message).hint("give it once for all proxies, or once for each"));
     }
     let speaks = |n: usize| args.speaks.get(n).or(args.speaks.first()).copied().unwrap_or_default();
+    let tls = tls(args).map_err(|e| Failure::usage(format!("no proxy: {e}")))?;
     let one = |(n, (listen, upstream)): (usize, (&String, &Address))| Declared {
         name: listen.clone(),
         listen: listen.clone(),
         upstream: upstream.to_string(),
         speaks: speaks(n),
+        tls: tls.clone(),
         enabled: true,
     };
     Ok(args.listen.iter().zip(&args.upstream).enumerate().map(one).collect())
+}
+
+/// Where TLS ends, if it does.
+fn tls(args: &Args) -> std::io::Result<Option<Tls>> {
+    let (Some(certificate), Some(key)) = (&args.certificate, &args.key) else { return Ok(None) };
+    let tls = Tls::terminating(certificate, key)?;
+    match &args.upstream_tls {
+        Some(name) => tls.to_upstream(name, args.upstream_ca.as_deref()).map(Some),
+        None => Ok(Some(tls)),
+    }
 }
 
 /// A proxy of the file.
@@ -138,7 +162,8 @@ fn written(file: &Path) -> Result<Vec<Declared>, Failure> {
     };
     let text = std::fs::read(file).map_err(|e| failed(&e))?;
     let all: Vec<Written> = serde_json::from_slice(&text).map_err(|e| failed(&e))?;
-    let one = |w: Written| Declared { name: w.name, listen: w.listen, upstream: w.upstream, speaks: w.speaks, enabled: w.enabled };
+    let one =
+        |w: Written| Declared { name: w.name, listen: w.listen, upstream: w.upstream, speaks: w.speaks, tls: None, enabled: w.enabled };
     Ok(all.into_iter().map(one).collect())
 }
 

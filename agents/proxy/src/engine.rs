@@ -18,6 +18,7 @@ mod listener;
 mod live;
 mod proxy;
 mod source;
+mod tls;
 mod upstream;
 mod worker;
 
@@ -35,6 +36,7 @@ pub use live::Live;
 pub(crate) use proxy::MOST_TOXICS;
 pub use proxy::Proxy;
 pub use source::{Source, copy};
+pub use tls::Tls;
 pub use upstream::Upstream;
 
 use crate::control;
@@ -82,6 +84,18 @@ impl Engine {
     /// # Errors
     /// If its address cannot be listened on, or its control socket cannot be made.
     pub fn open(&self, config: ProxyConfig) -> io::Result<Arc<Proxy>> {
+        self.open_with(config, None)
+    }
+
+    /// The same, where TLS ends at the proxy.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); and if the proxy does not speak HTTP.
+    pub fn open_with(&self, config: ProxyConfig, tls: Option<Tls>) -> io::Result<Arc<Proxy>> {
+        if tls.is_some() && !matches!(config.speaks, Speaks::Http | Speaks::Sse | Speaks::S3) {
+            let message = format!("TLS ends only at a proxy that speaks http, sse or s3; this one speaks {}", config.speaks.word());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let listener = listener::listen(config.listen)?;
         let second = match &config.upstream {
             // A host without IPv6 has no connections of it.
@@ -93,6 +107,7 @@ impl Engine {
             listen_v6: second.as_ref().and_then(|second| second.local_addr().ok()),
             upstream: Arc::new(config.upstream),
             speaks: config.speaks,
+            tls: tls.map(Arc::new),
             armory: Arc::new(Armory::new()),
             tasks: Mutex::default(),
         });

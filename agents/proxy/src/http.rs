@@ -20,6 +20,7 @@ mod select;
 pub(crate) mod status;
 mod text;
 pub(crate) mod truncate;
+mod wrapped;
 
 pub use act::{Act, Course, Limit, OnEvent, OnRequest, OwnAnswer, Place, Replace};
 pub(crate) use message::decoded;
@@ -41,29 +42,36 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// # Errors
 /// Never: what a side did to its end is done to the other's.
 pub async fn relay(connection: &mut Connection) -> io::Result<()> {
+    let ending = match connection.tls.clone() {
+        // Apart, so that the memory of TLS and HTTP/2 is not kept for connections without.
+        Some(tls) => Box::pin(wrapped::relay(connection, &tls)).await.unwrap_or(Some(Ending::Reset)),
+        None => plain(connection).await.unwrap_or(Some(Ending::Reset)),
+    };
+    if let Some(ending) = ending {
+        connection.to_client.finish(Finish::Whole(ending));
+    }
+    Ok(())
+}
+
+/// Says how the client is to see it end, where the two sides did not end it themselves.
+async fn plain(connection: &mut Connection) -> io::Result<Option<Ending>> {
     let Connection { client, upstream, to_client, to_upstream, live, clock, .. } = connection;
     let guide = Guide::new(live.another(), clock.clone());
     let (mut asked, mut told) = (Vec::new(), Vec::new());
     // Both kinds of HTTP begin with what the client says. Whoever else speaks first speaks something else, and is heard.
-    let sides = loop {
-        if asked.len() >= PREFACE.len() || !PREFACE.starts_with(&asked) {
-            break Ok(0);
-        }
-        tokio::select! {
+    while asked.len() < PREFACE.len() && PREFACE.starts_with(&asked) {
+        let more = tokio::select! {
             biased;
-            read = client.read(&mut asked) => if !matches!(read, Ok(1..)) { break read },
-            read = upstream.read(&mut told) => break read,
+            read = client.read(&mut asked) => read? > 0,
+            read = upstream.read(&mut told) => read.map(|_| false)?,
+        };
+        if !more {
+            break;
         }
-    };
-    let ending = if sides.is_err() {
-        Some(Ending::Reset)
-    } else if told.is_empty() && asked.starts_with(PREFACE) {
-        frames::relay(Socket::new(client, to_client, asked), Socket::new(upstream, to_upstream, Vec::new()), guide).await
-    } else {
-        text::relay((client, asked, to_client.as_ref()), (upstream, told, to_upstream.as_ref()), guide).await
-    };
-    if let Some(ending) = ending {
-        to_client.finish(Finish::Whole(ending));
     }
-    Ok(())
+    if told.is_empty() && asked.starts_with(PREFACE) {
+        let (client, upstream) = (Socket::new(client, to_client, asked), Socket::new(upstream, to_upstream, Vec::new()));
+        return Ok(Box::pin(frames::relay(client, upstream, guide)).await);
+    }
+    Ok(text::relay((client, asked, to_client.as_ref()), (upstream, told, to_upstream.as_ref()), guide).await)
 }

@@ -21,7 +21,7 @@ pub mod toxic;
 pub mod toxiproxy;
 mod world;
 
-pub use engine::{Engine, Proxy, ProxyConfig, Upstream};
+pub use engine::{Engine, Proxy, ProxyConfig, Tls, Upstream};
 pub use fault::faults;
 pub use serve::{Service, serve, serve_api};
 pub use target::target_kinds;

@@ -238,13 +238,19 @@ fn plausible(bytes: &[u8]) -> bool {
     if let Some(end) = content.iter().position(|b| *b == b'\n') {
         return is_first_line(content[..end].strip_suffix(b"\r").unwrap_or(&content[..end]));
     }
-    let mut word = content.iter().take_while(|b| **b != b' ');
-    word.all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"/.-_".contains(b))
+    is_first_word(content.split(|b| *b == b' ').next().unwrap_or_default())
+}
+
+fn is_first_word(word: &[u8]) -> bool {
+    word.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"/.-_".contains(b))
 }
 
 fn is_first_line(line: &[u8]) -> bool {
     let Ok(line) = std::str::from_utf8(line) else { return false };
     let words: Vec<&str> = line.split(' ').filter(|w| !w.is_empty()).collect();
+    if !words.first().is_some_and(|word| is_first_word(word.as_bytes())) {
+        return false;
+    }
     let status = words.first().is_some_and(|w| w.starts_with("HTTP/1.")) && words.get(1).is_some_and(|w| w.parse::<u16>().is_ok());
     status || words.len() == 3 && words[2].starts_with("HTTP/1.")
 }

@@ -16,6 +16,7 @@ use super::clock::{Alarm, Clock};
 use super::line::{Ended, Finish, Line};
 use super::live::Live;
 use super::source::Source;
+use super::tls::Tls;
 use super::upstream::Upstream;
 use crate::toxic::{Ending, Fate, Speaks, Way};
 use crate::{http, postgres, redis};
@@ -45,6 +46,8 @@ pub struct Connection {
     pub clock: Clock,
     /// What the proxy speaks.
     pub speaks: Speaks,
+    /// Where TLS ends, if it does.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Connection {
@@ -64,13 +67,14 @@ pub(crate) struct Accepted {
     pub(crate) client: std::net::TcpStream,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) speaks: Speaks,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) live: Live,
     pub(crate) room: OwnedSemaphorePermit,
 }
 
 /// Serves one connection from its first byte to its last.
 pub(crate) async fn serve(accepted: Accepted, clock: Clock) {
-    let Accepted { client, upstream, speaks, live, room: _room } = accepted;
+    let Accepted { client, upstream, speaks, tls, live, room: _room } = accepted;
     let Ok(client) = TcpStream::from_std(client) else { return };
     let _ = client.set_nodelay(true);
     let mut fate = Watch { live: live.another(), alarm: clock.alarm(), begun: Mono::now() };
@@ -78,7 +82,7 @@ pub(crate) async fn serve(accepted: Accepted, clock: Clock) {
         biased;
         end = fate.comes() => End::Fate(end),
         connected = upstream.connect(&client, &clock) => match connected {
-            Ok(to) => return relayed(client, to, speaks, live, clock, fate).await,
+            Ok(to) => return relayed(client, to, (speaks, tls), live, clock, fate).await,
             Err(_) => End::Broken,
         },
     };
@@ -100,14 +104,21 @@ enum End {
     Closed,
 }
 
-async fn relayed(client: TcpStream, upstream: TcpStream, speaks: Speaks, live: Live, clock: Clock, mut fate: Watch) {
+async fn relayed(
+    client: TcpStream,
+    upstream: TcpStream,
+    (speaks, tls): (Speaks, Option<Arc<Tls>>),
+    live: Live,
+    clock: Clock,
+    mut fate: Watch,
+) {
     let _ = upstream.set_nodelay(true);
     let ((client, to_client), (upstream, to_upstream)) = (client.into_split(), upstream.into_split());
     let to_client = Line::new(to_client, Way::Answers, live.another(), &clock);
     let to_upstream = Line::new(to_upstream, Way::Requests, live.another(), &clock);
     let (client, upstream) = (Source::new(client), Source::new(upstream));
     let mut connection =
-        Connection { client, upstream, to_client: Arc::clone(&to_client), to_upstream: Arc::clone(&to_upstream), live, clock, speaks };
+        Connection { client, upstream, to_client: Arc::clone(&to_client), to_upstream: Arc::clone(&to_upstream), live, clock, speaks, tls };
     let end = drive(&mut connection, [&to_client, &to_upstream], &mut fate).await;
     farewell(end, connection, &mut fate).await;
 }

@@ -88,7 +88,14 @@ async fn accept_all(listener: &AsyncFd<TcpListener>, proxy: &Proxy, workers: &Wo
         if client.set_nonblocking(true).is_ok() {
             let number = proxy.armory.connections.fetch_add(1, Ordering::Relaxed);
             let live = Live::new(Arc::clone(&proxy.armory), number);
-            workers.give(Accepted { client, upstream: Arc::clone(&proxy.upstream), speaks: proxy.speaks, live, room });
+            workers.give(Accepted {
+                client,
+                upstream: Arc::clone(&proxy.upstream),
+                speaks: proxy.speaks,
+                tls: proxy.tls.clone(),
+                live,
+                room,
+            });
         }
     }
 }

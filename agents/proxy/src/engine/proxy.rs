@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::live::Armory;
+use super::tls::Tls;
 use super::upstream::Upstream;
 use crate::catalogue;
 use crate::engine::chance::seed_of;
@@ -27,6 +28,7 @@ pub struct Proxy {
     pub(crate) listen_v6: Option<SocketAddr>,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) speaks: Speaks,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) armory: Arc<Armory>,
     /// What listens: at its address, and at its control socket.
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,

@@ -57,6 +57,10 @@ impl Toxic for Abort {
         self.select.claims(Self::KIND)
     }
 
+    fn notes(&self) -> Vec<String> {
+        vec!["answers that meet it stay broken off".into()]
+    }
+
     fn act(self) -> Act {
         Act::Http(Box::new(self))
     }

@@ -1,12 +1,13 @@
 //! The two ends of a connection as this layer reads and writes them: plain, or through a wrapping such as TLS.
 
-use std::future::Future;
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::engine::{Finish, Line, Source};
 
@@ -38,6 +39,39 @@ impl Deliver for &Line {
     async fn end(&mut self) -> io::Result<()> {
         self.finish(Finish::Eof);
         Ok(())
+    }
+}
+
+/// One half of a wrapping.
+pub(super) struct Wrapped<T>(pub(super) T);
+
+thread_local! {
+    /// Where a wrapping is read into: one a worker, so that a connection keeps only what it could not pass on.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; 16 * 1024].into_boxed_slice());
+}
+
+impl<T: AsyncRead + Unpin + Send> Receive for Wrapped<T> {
+    async fn receive(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
+        poll_fn(|cx| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                let mut buffer = ReadBuf::new(scratch);
+                ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
+                into.extend_from_slice(buffer.filled());
+                Poll::Ready(Ok(buffer.filled().len()))
+            })
+        })
+        .await
+    }
+}
+
+impl<T: AsyncWrite + Unpin + Send> Deliver for Wrapped<T> {
+    async fn deliver(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes).await?;
+        self.0.flush().await
+    }
+
+    async fn end(&mut self) -> io::Result<()> {
+        self.0.shutdown().await
     }
 }
 
@@ -97,3 +131,8 @@ impl AsyncWrite for Socket<'_> {
         Poll::Ready(Ok(()))
     }
 }
+
+/// Both directions of an end, whatever is wrapped around it.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}

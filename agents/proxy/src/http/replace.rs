@@ -116,6 +116,10 @@ impl Toxic for Replace {
         self.select.claims(Self::KIND)
     }
 
+    fn notes(&self) -> Vec<String> {
+        vec!["answers that meet it stay changed, and whoever keeps them keeps them so".into()]
+    }
+
     fn act(self) -> Act {
         Act::Http(Box::new(self))
     }

@@ -46,6 +46,10 @@ impl Toxic for SlowDown {
         self.select.claims(Self::KIND)
     }
 
+    fn notes(&self) -> Vec<String> {
+        vec!["requests that meet it never get to the store, and are not sent later".into()]
+    }
+
     fn act(self) -> Act {
         Act::Http(Box::new(self))
     }

@@ -41,6 +41,10 @@ impl Toxic for Truncate {
         self.select.claims(Self::KIND)
     }
 
+    fn notes(&self) -> Vec<String> {
+        vec!["objects that meet it stay shortened, and whoever keeps them keeps them so".into()]
+    }
+
     fn act(self) -> Act {
         Act::Http(Box::new(self))
     }

@@ -50,6 +50,10 @@ impl Toxic for Cut {
         self.select.claims(Self::KIND)
     }
 
+    fn notes(&self) -> Vec<String> {
+        vec!["streams that meet it stay cut".into()]
+    }
+
     fn act(self) -> Act {
         Act::Http(Box::new(self))
     }

@@ -62,6 +62,10 @@ impl Toxic for Error {
         self.select.claims(Self::KIND)
     }
 
+    fn notes(&self) -> Vec<String> {
+        vec!["streams that meet it end there, and are not resumed".into()]
+    }
+
     fn act(self) -> Act {
         Act::Http(Box::new(self))
     }

@@ -48,6 +48,10 @@ impl Toxic for Malformed {
         self.select.claims(Self::KIND)
     }
 
+    fn notes(&self) -> Vec<String> {
+        vec!["one token of each stream that meets it is lost".into()]
+    }
+
     fn act(self) -> Act {
         Act::Http(Box::new(self))
     }

@@ -12,7 +12,7 @@ use serde_json::Map;
 
 use super::form::{ProxyForm, ProxyInput, ToxicForm, ToxicInput, ToxicUpdate};
 use super::toxic::Toxic;
-use crate::engine::{Engine, Proxy, ProxyConfig, Upstream};
+use crate::engine::{Engine, Proxy, ProxyConfig, Tls, Upstream};
 use crate::toxic::Speaks;
 
 /// Why the API refused.
@@ -52,7 +52,7 @@ impl ApiError {
 }
 
 /// A proxy as it is declared, before it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Declared {
     /// Its name.
     pub name: String,
@@ -62,6 +62,8 @@ pub struct Declared {
     pub upstream: String,
     /// What it speaks.
     pub speaks: Speaks,
+    /// Where TLS ends, if it does.
+    pub tls: Option<Tls>,
     /// Does it stand from the beginning?
     pub enabled: bool,
 }
@@ -247,8 +249,9 @@ impl Entry {
         let listen = resolved(&self.declared.listen)?;
         let upstream: Address = self.declared.upstream.parse().map_err(|e| ApiError::bad_body(format!("upstream: {e}")))?;
         let config = ProxyConfig { listen, upstream: Upstream::Fixed(upstream), speaks: self.declared.speaks };
-        let proxy =
-            engine.open(config).map_err(|e| ApiError { kind: e.kind(), ..ApiError::new(500, format!("listen tcp {listen}: {e}")) })?;
+        let proxy = engine
+            .open_with(config, self.declared.tls.clone())
+            .map_err(|e| ApiError { kind: e.kind(), ..ApiError::new(500, format!("listen tcp {listen}: {e}")) })?;
         self.declared.listen = proxy.listen().to_string();
         self.standing = Some(proxy);
         self.toxics.iter().try_for_each(|toxic| self.arm(toxic))
@@ -304,7 +307,7 @@ fn declared(input: ProxyInput, at: &str) -> Result<Declared, ApiError> {
     }
     let upstream = input.upstream.filter(|u| !u.is_empty()).ok_or_else(|| ApiError::missing(format!("upstream{at}")))?;
     let listen = input.listen.unwrap_or_default();
-    Ok(Declared { name: input.name, listen, upstream, speaks: Speaks::Tcp, enabled: input.enabled.unwrap_or(true) })
+    Ok(Declared { name: input.name, listen, upstream, speaks: Speaks::Tcp, tls: None, enabled: input.enabled.unwrap_or(true) })
 }
 
 /// Where to listen. No host means every address of this machine, no port one that the kernel gives.

@@ -78,7 +78,7 @@ async fn answer(request: Request<RecvStream>, mut respond: h2::server::SendRespo
     }
 }
 
-async fn server() -> SocketAddr {
+pub async fn server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
     tokio::spawn(async move {
@@ -105,14 +105,14 @@ async fn client() -> (Stand, SendRequest<Bytes>) {
     (stand, requests)
 }
 
-struct Answer {
-    head: http::response::Parts,
-    content: Vec<u8>,
+pub struct Answer {
+    pub head: http::response::Parts,
+    pub content: Vec<u8>,
     trailers: Option<HeaderMap>,
     broken: Option<Reason>,
 }
 
-async fn ask(requests: &SendRequest<Bytes>, path: &str, content: &[u8], trailers: Option<HeaderMap>) -> Result<Answer, h2::Error> {
+pub async fn ask(requests: &SendRequest<Bytes>, path: &str, content: &[u8], trailers: Option<HeaderMap>) -> Result<Answer, h2::Error> {
     let request = Request::builder().method("POST").uri(format!("http://host{path}")).body(()).expect("a request");
     let asked = async {
         let (answer, mut send) = requests.clone().ready().await?.send_request(request, false)?;

@@ -5,4 +5,5 @@ mod objects;
 mod scaffold;
 mod streams;
 mod text;
+mod tls;
 mod toxics;
