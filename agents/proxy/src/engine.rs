@@ -17,6 +17,7 @@ mod line;
 mod listener;
 mod live;
 mod proxy;
+mod queue;
 mod source;
 mod tls;
 mod upstream;

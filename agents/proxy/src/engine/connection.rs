@@ -153,16 +153,16 @@ async fn drive(connection: &mut Connection, lines: [&Line; 2], fate: &mut Watch)
 
 /// Have the lines ended, and how?
 fn ended(lines: [&Line; 2], cx: &mut Context<'_>) -> Option<End> {
-    let mut passed = 0;
-    for line in lines {
-        match line.poll_drive(cx) {
-            Poll::Ready(Ended::Whole(Ending::Reset)) => return Some(End::Broken),
-            Poll::Ready(Ended::Whole(Ending::Close)) => return Some(End::Closed),
-            Poll::Ready(Ended::Passed) => passed += 1,
-            Poll::Pending => {}
-        }
+    let ends = lines.map(|line| match line.poll_drive(cx) {
+        Poll::Ready(ended) => Some(ended),
+        Poll::Pending => None,
+    });
+    let any = |end| ends.contains(&Some(end));
+    let over = ends.iter().all(Option::is_some);
+    if any(Ended::Whole(Ending::Reset)) || over && any(Ended::Broken) {
+        return Some(End::Broken);
     }
-    (passed == lines.len()).then_some(End::Closed)
+    (over || any(Ended::Whole(Ending::Close))).then_some(End::Closed)
 }
 
 /// The layer of what the proxy speaks.

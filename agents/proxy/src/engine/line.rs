@@ -5,11 +5,9 @@
 //! piece, as long as the line may hold bandwidth × delay: up to 16 MiB in one direction, 1 GiB in the whole process; then the sender
 //! feels backpressure.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -19,6 +17,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use super::clock::{Alarm, Clock};
 use super::live::Live;
+use super::queue::{Queue, all_held};
 use crate::engine::Chance;
 use crate::toxic::{ArmedToxic, Ending, Meets, Pass, Stream, Way};
 
@@ -28,12 +27,6 @@ const HELD_BYTES: usize = 64 << 10;
 const LINE_BYTES: usize = 16 << 20;
 /// What all lines of this process hold at most, before each is cut down to [`HELD_BYTES`].
 const ALL_BYTES: usize = 1 << 30;
-/// What a piece costs beside its bytes.
-const PIECE_BYTES: usize = 64;
-/// How many pieces are written by one call.
-const TOGETHER: usize = 32;
-
-static ALL_HELD: AtomicUsize = AtomicUsize::new(0);
 
 /// One direction of a connection on its way out.
 pub struct Line(Mutex<State>);
@@ -52,6 +45,8 @@ pub enum Finish {
 pub(crate) enum Ended {
     /// Everything went, and the end was passed on.
     Passed,
+    /// Whoever it leads to is gone. What it said before may still be on its way back: the other direction decides when all is over.
+    Broken,
     /// The whole connection is to end so.
     Whole(Ending),
 }
@@ -62,8 +57,7 @@ struct State {
     live: Live,
     streams: Vec<Running>,
     alarm: Alarm,
-    pieces: VecDeque<Piece>,
-    held: usize,
+    queue: Queue,
     last_due: Mono,
     finish: Option<(Finish, Mono, Mono)>,
     ended: Option<Ended>,
@@ -85,20 +79,6 @@ impl Running {
     }
 }
 
-/// Bytes that wait.
-struct Piece {
-    bytes: Vec<u8>,
-    from: usize,
-    arrived: Mono,
-    due: Mono,
-}
-
-impl Piece {
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.from..]
-    }
-}
-
 impl Line {
     pub(crate) fn new(to: OwnedWriteHalf, way: Way, live: Live, clock: &Clock) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
@@ -107,8 +87,7 @@ impl Line {
             live,
             streams: Vec::new(),
             alarm: clock.alarm(),
-            pieces: VecDeque::new(),
-            held: 0,
+            queue: Queue::default(),
             last_due: Mono(0),
             finish: None,
             ended: None,
@@ -152,10 +131,11 @@ impl Line {
     /// Is there room for more? If not, wakes the caller when there is.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
-        if state.ended.is_some() || state.finish.is_some() {
+        // As a socket does, a broken line takes bytes and loses them.
+        if state.ended.is_some_and(|ended| ended != Ended::Broken) || state.finish.is_some() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if state.held == 0 || state.held < state.capacity() {
+        if state.queue.is_empty() || state.queue.held() < state.capacity() {
             return Poll::Ready(Ok(()));
         }
         if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
@@ -199,7 +179,7 @@ impl State {
         self.refresh();
         // The kernel wakes one writer a socket: only the driver may wait for it.
         let by_driver = self.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker()));
-        if by_driver && self.streams.is_empty() && self.pieces.is_empty() {
+        if by_driver && self.streams.is_empty() && self.queue.is_empty() {
             match self.write(cx, bytes) {
                 Poll::Ready(written) => bytes = &bytes[written..],
                 Poll::Pending => {}
@@ -208,21 +188,14 @@ impl State {
                 return;
             }
         }
-        self.keep(bytes);
+        let arrived = Mono::now();
+        let due = self.due(arrived);
+        self.queue.push(bytes, arrived, due);
         if by_driver {
             let _ = self.drive(cx);
         } else if let Some(driver) = &self.driver {
             driver.wake_by_ref();
         }
-    }
-
-    /// Stamps bytes and puts them in line.
-    fn keep(&mut self, bytes: &[u8]) {
-        let arrived = Mono::now();
-        let due = self.due(arrived);
-        self.held += bytes.len() + PIECE_BYTES;
-        ALL_HELD.fetch_add(bytes.len() + PIECE_BYTES, Ordering::Relaxed);
-        self.pieces.push_back(Piece { bytes: bytes.to_vec(), from: 0, arrived, due });
     }
 
     /// When bytes that arrived then may go on, never before those in front of them.
@@ -246,7 +219,7 @@ impl State {
 
     fn capacity(&self) -> usize {
         let holds = self.streams.iter().any(|running| running.stream.holds_a_line());
-        if holds && ALL_HELD.load(Ordering::Relaxed) < ALL_BYTES { LINE_BYTES } else { HELD_BYTES }
+        if holds && all_held() < ALL_BYTES { LINE_BYTES } else { HELD_BYTES }
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
@@ -257,14 +230,13 @@ impl State {
             while self.live.poll_changed(cx).is_ready() {
                 self.refresh();
             }
-            if self.pieces.is_empty() {
+            let Some(first) = self.queue.first_due() else {
                 ready!(self.end(cx));
                 continue;
-            }
+            };
             let now = Mono::now();
-            let due = self.due_bytes(now);
+            let due = self.queue.due_bytes(now);
             if due == 0 {
-                let first = self.pieces[0].due;
                 ready!(self.alarm.poll(cx, first));
                 continue;
             }
@@ -298,12 +270,6 @@ impl State {
         Poll::Ready(())
     }
 
-    /// How many bytes at the front are due, within what one call writes.
-    fn due_bytes(&self, now: Mono) -> usize {
-        let held = !self.streams.is_empty();
-        self.pieces.iter().take(TOGETHER).take_while(|piece| !held || piece.due <= now).map(|piece| piece.rest().len()).sum()
-    }
-
     fn pass(&mut self, now: Mono, len: usize) -> Pass {
         let mut may = len;
         for running in &mut self.streams {
@@ -322,17 +288,7 @@ impl State {
     /// Writes up to so many bytes of the pieces in front.
     fn write_pieces(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<usize> {
         let Some(to) = &mut self.to else { return Poll::Pending };
-        let (mut slices, mut left) = ([IoSlice::new(&[]); TOGETHER], len);
-        let mut count = 0;
-        for piece in self.pieces.iter().take(TOGETHER) {
-            let bytes = &piece.rest()[..piece.rest().len().min(left)];
-            if bytes.is_empty() {
-                break;
-            }
-            slices[count] = IoSlice::new(bytes);
-            (count, left) = (count + 1, left - bytes.len());
-        }
-        let written = ready!(Pin::new(to).poll_write_vectored(cx, &slices[..count]));
+        let written = ready!(self.queue.front(len, |slices| Pin::new(to).poll_write_vectored(cx, slices)));
         Poll::Ready(self.written(written))
     }
 
@@ -342,10 +298,12 @@ impl State {
         Poll::Ready(self.written(written))
     }
 
-    /// Whoever cannot be written to any more is gone, and so is the connection.
+    /// Whoever cannot be written to any more is gone.
     fn written(&mut self, written: io::Result<usize>) -> usize {
         written.unwrap_or_else(|_| {
-            self.ended = Some(Ended::Whole(Ending::Reset));
+            self.ended = Some(Ended::Broken);
+            self.queue.clear();
+            self.waiting.drain(..).for_each(Waker::wake);
             0
         })
     }
@@ -355,30 +313,9 @@ impl State {
         for running in &mut self.streams {
             running.stream.sent(now, sent);
         }
-        let mut left = sent;
-        while let Some(first) = self.pieces.front_mut() {
-            let rest = first.bytes.len() - first.from;
-            if left < rest {
-                first.from += left;
-                break;
-            }
-            left -= rest;
-            self.release();
-        }
-        if self.held < self.capacity() {
+        self.queue.went(sent);
+        if self.queue.held() < self.capacity() {
             self.waiting.drain(..).for_each(Waker::wake);
-        }
-    }
-
-    /// The first piece has gone.
-    fn release(&mut self) {
-        if let Some(piece) = self.pieces.pop_front() {
-            let cost = piece.bytes.len() + PIECE_BYTES;
-            self.held -= cost;
-            ALL_HELD.fetch_sub(cost, Ordering::Relaxed);
-        }
-        if self.pieces.is_empty() && self.pieces.capacity() > TOGETHER {
-            self.pieces.shrink_to(0);
         }
     }
 
@@ -402,21 +339,13 @@ impl State {
 
     fn restamp(&mut self) {
         self.last_due = Mono(0);
-        for at in 0..self.pieces.len() {
-            let arrived = self.pieces[at].arrived;
-            let due = self.due(arrived);
-            self.pieces[at].due = due;
-        }
+        let mut queue = std::mem::take(&mut self.queue);
+        queue.stamp(|arrived| self.due(arrived));
+        self.queue = queue;
         if let Some((finish, arrived, _)) = self.finish {
             let due = self.end_due(arrived);
             self.finish = Some((finish, arrived, due));
         }
         self.waiting.drain(..).for_each(Waker::wake);
-    }
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        ALL_HELD.fetch_sub(self.held, Ordering::Relaxed);
     }
 }

@@ -85,6 +85,25 @@ fn a_reset_at_one_end_is_a_reset_at_the_other() {
 }
 
 #[test]
+fn an_answer_that_does_not_wait_for_the_whole_request_arrives() {
+    let proxy = Standing::before(
+        upstream(|mut client| {
+            client.read_exact(&mut [0; 1]).expect("a byte");
+            // Closed with the rest unread: the kernel resets.
+            client.write_all(b"too large").expect("an answer");
+        }),
+        Speaks::Tcp,
+    );
+    for _ in 0..50 {
+        let mut client = proxy.connect();
+        while client.write_all(&[7; 10_000]).is_ok() {}
+        let mut back = [0; 9];
+        client.read_exact(&mut back).expect("the answer comes before the reset");
+        assert_eq!(&back, b"too large");
+    }
+}
+
+#[test]
 fn an_upstream_that_is_down_is_a_reset_and_the_proxy_goes_on() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
     let proxy = Standing::before(nobody, Speaks::Tcp);
