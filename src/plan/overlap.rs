@@ -58,7 +58,10 @@ impl<'a> Overlaps<'a> {
         let message = format!("{} and {}{whose} would act at once on {shared}", b.fault, a.fault);
         let hint = match self.narrowing(&b.fault).as_slice() {
             [] => "let them run one after the other, or pick different targets".to_owned(),
-            fields => format!("let them run one after the other, or narrow them to different traffic by {}", fields.join(" or ")),
+            [fields @ .., last] => {
+                let others = if fields.is_empty() { String::new() } else { format!("{} or ", fields.join(", ")) };
+                format!("let them run one after the other, or narrow them to different traffic by {others}{last}")
+            }
         };
         Refusal::new(format!("{}.inject", b.step), message).hint(hint)
     }

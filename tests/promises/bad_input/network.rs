@@ -71,3 +71,31 @@ fn who_may_not_filter_packets_is_told_what_it_takes() {
     }
     stage.assert_nothing_was_done();
 }
+
+/// RULES 8: a packet meets one fault.
+#[test]
+fn rule_08_two_faults_on_one_filter_are_both_named() {
+    if !root("rule_08_two_faults_on_one_filter_are_both_named") {
+        return;
+    }
+    let stage = Stage::new();
+    let (server, victim, _) = right(&stage);
+    let planned = |first: &str, second: &str| {
+        let rate = |with: &str| format!("{{inject: net.rate, into: victim, with: {{rate: 1 MB/s, {with}}}, for: 1s}}");
+        let text = Text::new(&server, &victim)
+            .method(format!("[{{parallel: [{}, {}]}}]", rate(first), rate(second)))
+            .blast_radius("{duration: 2m, reach: [network namespace], targets: {victim: {at_most: 1}}}");
+        let file = stage.write("two.yaml", text.yaml());
+        Program::start(&stage, &["plan", file.to_str().expect("a path")], &[]).wait()
+    };
+    for second in ["hosts: [127.0.0.0/8]", "ports: 6000-7000", "hosts: [127.0.0.1], ports: 6379"] {
+        planned("hosts: [127.0.0.1], ports: 6379", second)
+            .expect(2)
+            .says("net.rate and net.rate (method[0].parallel[0]) would act at once on packets at the egress of lo")
+            .says("narrow them to different traffic by `ports`, `hosts` or `direction`");
+    }
+    planned("hosts: [127.0.0.1], ports: 6379", "hosts: [127.0.0.1], ports: 6380").expect(0);
+    planned("hosts: [127.0.0.1], direction: out", "hosts: [127.0.0.1], direction: out, protocol: icmp").expect(2);
+    stage.assert_nothing_was_done();
+    victim.assert_well();
+}
