@@ -386,7 +386,8 @@ impl Leaf {
             for place in &branch.places {
                 let (dev, hook) = (&place.interface, place.hook.name());
                 commands.push(format!(
-                    "tc filter show dev {dev} {hook} | awk '/^filter/{{p=$5}} /device {}\\)/{{print p}}' | xargs -rn1 tc filter del dev {dev} {hook} pref",
+                    "tc filter show dev {dev} {hook} | awk '/^filter/{{p=$5}} /device {}\\)/{{print p}}' | \
+                     while read p; do tc filter del dev {dev} {hook} pref $p; done",
                     branch.device
                 ));
             }
