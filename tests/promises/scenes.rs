@@ -43,9 +43,10 @@ pub(crate) fn mechanisms() -> Vec<Mechanism> {
     match Namespace::new() {
         Ok(_) => {
             all.push(Mechanism { name: "owner table", scene: owner_table, other_kernel: true });
+            all.push(Mechanism { name: "hooks and a leaf", scene: leaf, other_kernel: true });
             all.push(Mechanism { name: "redirect", scene: redirect, other_kernel: false });
         }
-        Err(absent) => not_covered("crash matrix, owner table, redirect", &absent.0),
+        Err(absent) => not_covered("crash matrix, owner table, hooks and a leaf, redirect", &absent.0),
     }
     match Disk::mount() {
         Some(_) => all.push(Mechanism { name: "held file", scene: held_file, other_kernel: false }),
@@ -104,6 +105,19 @@ fn owner_table(_: &Path, run: &str) -> Scene {
     let look = no_tables_in(&network);
     let scene = scene(run, "net.partition", json!({"hosts": ["127.0.0.1"]}), network_target(&network), network, look);
     Scene { bound: true, ..scene }
+}
+
+/// A filter and a device that packets are led through, on hooks that were made for it: three objects that outlive whoever made them.
+fn leaf(_: &Path, run: &str) -> Scene {
+    let network = Arc::new(Namespace::new().expect("as before"));
+    let seen = Arc::clone(&network);
+    let now = move || seen.sh("ip -o link show type ifb; tc qdisc show dev lo; tc filter show dev lo egress 2>&1 || :");
+    let before = now();
+    let with = json!({"rate": "1 MB/s", "hosts": ["127.0.0.1"], "direction": "both"});
+    scene(run, "net.rate", with, network_target(&network), network, move || {
+        let now = now();
+        if now == before { Ok(()) } else { Err(format!("left: {now}")) }
+    })
 }
 
 /// A helper that answers in somebody's stead, and owns the table that leads questions to it.
