@@ -342,6 +342,23 @@ async fn rule_08_a_scaffold_that_cannot_be_brought_up_refuses_its_leaf_and_is_ta
 }
 
 #[tokio::test]
+async fn rule_08_what_comes_while_a_scaffold_goes_waits_and_brings_up_its_own() {
+    let place = Place::new();
+    let base = Spec { revert_ms: 200, ..place.spec("base") };
+    let plan = leaves(&place, base.clone(), 5);
+    let mut c = place.approved(&plan).await;
+    for injection in &plan.injections {
+        c.grant(&plan, &injection.slot).await;
+        c.until_present(&injection.slot).await;
+        assert!(base.path.exists());
+        c.link.send(Request::Revert { slots: vec![injection.slot.clone()], because: "asked".into() }).await;
+        c.until_reverted(&injection.slot).await;
+    }
+    assert_eq!(c.close().await, Vec::<String>::new());
+    assert!(!base.path.exists());
+}
+
+#[tokio::test]
 async fn rule_08_a_scaffold_that_stays_is_residue() {
     let place = Place::new().env("FAKE_GIVE_UP_MS", "300");
     let base = Spec { revert_fails: 1_000, ..place.spec("base") };

@@ -176,6 +176,7 @@ impl Injection {
         failpoint::pass(failpoint::PREPARED, &self.order.slot).await;
         self.may_begin().await?;
         scaffold::stand(&self.shared, &prepared.scaffolds, &self.order.target, &mut self.ground).await?;
+        self.may_begin().await?;
         let claims = Arc::new(claims);
         self.fault = self.fault.clone().holding(Arc::new((Arc::clone(&self.shared), Arc::clone(&claims))));
         let reversibility = self.fault.fault()?.reversibility(&self.order.spec);

@@ -5,16 +5,17 @@
 //!                           │                                              │
 //! scaffold:                 └ intend ─ stage ─ inject ── holds ────────────┴ revert, when nobody stands on it any more
 //! ```
-//! The scaffold's intent is on disk before its leaf's, so recovery, newest first, takes it back after the leaf.
+//! The scaffold's intent is on disk before its leaves'; recovery takes it back when everything that stands on it was seen to.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as Turn, oneshot};
+use tokio::time::timeout;
 
 use super::injection::{self, Order};
 use super::shared::Shared;
-use super::take_down::{Handle, Progress};
+use super::take_down::{Handle, Progress, WRITTEN_WITHIN};
 use crate::clock::Boot;
 use crate::fault::{FaultError, Scaffold};
 use crate::target::{Identity, Target};
@@ -59,11 +60,14 @@ pub(super) async fn stand(shared: &Arc<Shared>, wanted: &[Scaffold], target: &Ta
         standing.retain(|_, s| !s.handle.is_over());
         match standing.get_mut(&scaffold.claim) {
             Some(there) if there.leaves > 0 => there.leaves += 1,
-            Some(_) => {
-                let says = format!("not injected: {} is still being taken back", scaffold.label);
-                return Err(FaultError::new(says).hint("see `chaos status`"));
-            }
-            None => {
+            going => {
+                // What was reported as taken back may be asked for again at once, before that is on disk.
+                if let Some(going) = going
+                    && !ended(&going.handle).await
+                {
+                    let says = format!("not injected: {} is still being taken back", scaffold.label);
+                    return Err(FaultError::new(says).hint("see `chaos status`"));
+                }
                 let handle = bring_up(shared, scaffold, target).await?;
                 standing.insert(scaffold.claim.clone(), Standing { handle, leaves: 1 });
             }
@@ -71,6 +75,14 @@ pub(super) async fn stand(shared: &Arc<Shared>, wanted: &[Scaffold], target: &Ta
         ground.push(scaffold.claim.clone());
     }
     Ok(())
+}
+
+/// Waits until it has ended, or cannot be taken back at once.
+async fn ended(handle: &Handle) -> bool {
+    let mut progress = handle.progress.clone();
+    let settled = progress.wait_for(|p| matches!(p, Progress::Stuck | Progress::Over { .. }));
+    let _ = timeout(handle.revert_budget + WRITTEN_WITHIN, settled).await;
+    handle.is_over()
 }
 
 async fn bring_up(shared: &Arc<Shared>, scaffold: &Scaffold, target: &Target) -> Result<Handle, FaultError> {

@@ -1,14 +1,14 @@
 //! In which order things are taken back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fault::Class;
 use crate::journal::Intent;
 
 /// Classes in order; in each, chains that may run beside one another; in each chain, newest first.
 ///
-/// Injections that share a claim are one chain: the later one found what the earlier one had made. So are a scaffold and
-/// what stands on it.
+/// Injections that share a claim are one chain: the later one found what the earlier one had made. What stands on one scaffold
+/// may go in any order; the scaffold itself waits for all of it ([`leaves`]).
 pub(super) fn waves(intents: Vec<Intent>) -> Vec<(Class, Vec<Vec<Intent>>)> {
     let mut waves: Vec<(Class, Vec<Vec<Intent>>)> = Vec::new();
     for intent in intents.into_iter().rev() {
@@ -23,8 +23,8 @@ pub(super) fn waves(intents: Vec<Intent>) -> Vec<(Class, Vec<Vec<Intent>>)> {
 
 /// Puts an older injection behind every newer one with which it shares a claim.
 fn join(chains: &mut Vec<Vec<Intent>>, intent: Intent) {
-    let claims: BTreeSet<&String> = ground(&intent).collect();
-    let touches = |chain: &Vec<Intent>| chain.iter().any(|newer| ground(newer).any(|c| claims.contains(c)));
+    let claims: BTreeSet<&String> = intent.claims.iter().collect();
+    let touches = |chain: &Vec<Intent>| chain.iter().any(|newer| newer.claims.iter().any(|c| claims.contains(c)));
     let (touching, mut apart): (Vec<_>, Vec<_>) = chains.drain(..).partition(touches);
     let mut chain: Vec<Intent> = touching.into_iter().flatten().collect();
     chain.push(intent);
@@ -32,8 +32,15 @@ fn join(chains: &mut Vec<Vec<Intent>>, intent: Intent) {
     *chains = apart;
 }
 
-fn ground(intent: &Intent) -> impl Iterator<Item = &String> {
-    intent.claims.iter().chain(&intent.stands_on)
+/// For each scaffold, by its slot, the slots of what stands on it (RULES 8).
+pub(super) fn leaves(intents: &[Intent]) -> BTreeMap<String, Vec<String>> {
+    let mut leaves: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for leaf in intents {
+        for scaffold in intents.iter().filter(|s| s.claims.iter().any(|claim| leaf.stands_on.contains(claim))) {
+            leaves.entry(scaffold.slot.clone()).or_default().push(leaf.slot.clone());
+        }
+    }
+    leaves
 }
 
 #[cfg(test)]
@@ -75,15 +82,12 @@ mod tests {
     }
 
     #[test]
-    fn rule_08_a_scaffold_is_taken_back_after_everything_that_stands_on_it() {
+    fn rule_08_a_scaffold_waits_for_all_that_stands_on_it_and_they_wait_for_nobody() {
         let leaf = |slot: &str, claim: &str| Intent { stands_on: vec!["eth0".into()], ..intent(slot, Class::Network, &[claim]) };
-        let found = slots(vec![
-            intent("scaffold.1", Class::Network, &["eth0"]),
-            leaf("1", "a"),
-            intent("2", Class::Network, &["b"]),
-            leaf("3", "c"),
-        ]);
-        assert_eq!(found, [[vec!["2"], vec!["3", "1", "scaffold.1"]]]);
+        let all =
+            vec![intent("scaffold.1", Class::Network, &["eth0"]), leaf("1", "a"), intent("2", Class::Network, &["b"]), leaf("3", "c")];
+        assert_eq!(leaves(&all), BTreeMap::from([("scaffold.1".to_owned(), vec!["1".to_owned(), "3".to_owned()])]));
+        assert_eq!(slots(all), [[vec!["3"], vec!["2"], vec!["1"], vec!["scaffold.1"]]]);
     }
 
     #[test]

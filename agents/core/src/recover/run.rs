@@ -1,11 +1,12 @@
 //! Recovering one run.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::order::waves;
+use super::order::{leaves, waves};
 use super::report::{InjectionOutcome, RecoveredInjection, RecoveredRun, RunOutcome};
 use super::survey::Standing;
 use super::{Recovery, survey};
@@ -108,8 +109,11 @@ async fn take_everything_back(
     contents: &Contents,
     standing: Standing,
 ) -> Vec<RecoveredInjection> {
+    let open: Vec<Intent> = contents.open_entries().map(|e| e.intent.clone()).collect();
     let one = Arc::new(One {
         run: run.to_owned(),
+        leaves: leaves(&open),
+        over: watch::Sender::default(),
         beyond: Beyond::of(&standing, contents.writer.as_ref()),
         table: Arc::clone(&recovery.table),
         claims: recovery.claims.try_clone(),
@@ -120,7 +124,7 @@ async fn take_everything_back(
     });
     let mut chains = JoinSet::new();
     let mut done = Vec::new();
-    for (class, wave) in waves(contents.open_entries().map(|e| e.intent.clone()).collect()) {
+    for (class, wave) in waves(open) {
         if class == Class::System {
             collect(&mut chains, &mut done).await;
         }
@@ -170,6 +174,10 @@ impl Beyond {
 /// What taking one injection back needs.
 struct One {
     run: String,
+    /// What stands on what, by slot.
+    leaves: BTreeMap<String, Vec<String>>,
+    /// The slots that were seen to.
+    over: watch::Sender<BTreeSet<String>>,
     beyond: Beyond,
     table: Arc<Table>,
     claims: std::io::Result<Claims>,
@@ -184,10 +192,21 @@ impl One {
     async fn chain(&self, chain: Vec<Intent>) -> Vec<RecoveredInjection> {
         let mut done = Vec::new();
         for intent in chain {
+            self.left_by_its_leaves(&intent.slot).await;
             let outcome = self.take_back(&intent).await;
+            self.over.send_modify(|over| over.extend([intent.slot.clone()]));
             done.push(RecoveredInjection { slot: intent.slot, fault: intent.fault, target: intent.target, outcome });
         }
         done
+    }
+
+    /// Waits until whatever stands on it was seen to, for as long as that may take.
+    async fn left_by_its_leaves(&self, slot: &str) {
+        if let Some(leaves) = self.leaves.get(slot) {
+            let mut over = self.over.subscribe();
+            let all = over.wait_for(|over| leaves.iter().all(|leaf| over.contains(leaf)));
+            let _ = tokio::time::timeout(self.patience.give_up, all).await;
+        }
     }
 
     fn report(&self, intent: &Intent, state: InjectionState) {
