@@ -627,6 +627,26 @@ async fn a_kernel_without_netem_says_which_module_it_lacks() {
     before.assert_same(&Twin::of(there.pid()), "refused");
 }
 
+/// A thread's capabilities are its own: this one gives them up.
+#[test]
+fn whoever_lacks_a_capability_is_told_which() {
+    let there = namespace();
+    let before = Twin::of(there.pid());
+    let target = living_in(&there, &[8001]);
+    let thread = std::thread::spawn(move || {
+        let mut own = rustix::thread::capabilities(None).expect("ours");
+        own.effective = rustix::thread::CapabilitySet::empty();
+        own.permitted = own.effective;
+        own.inheritable = own.effective;
+        rustix::thread::set_capabilities(None, own).expect("fewer");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(refusal(&table(), "net.rate", json!({"rate": "1 MB/s"}), &target))
+    });
+    let refused = thread.join().expect("refused");
+    assert!(refused.contains("network namespace") && refused.contains("CAP_SYS_ADMIN"), "{refused}");
+    before.assert_same(&Twin::of(there.pid()), "refused");
+}
+
 #[test]
 fn specs_that_say_nothing_are_refused() {
     let table = table();

@@ -46,6 +46,11 @@ fn addresses_of(host: &str, family: Option<Family>) -> Result<BTreeSet<IpAddr>, 
         .map_err(|e| FaultError::new(format!("look up {host}: {e}")).hint("name its address instead, or correct the name"))?
         .map(|address| address.ip().to_canonical())
         .collect();
+    of_family(host, all, family)
+}
+
+/// Those of the wanted version.
+fn of_family(host: &str, all: BTreeSet<IpAddr>, family: Option<Family>) -> Result<BTreeSet<IpAddr>, FaultError> {
     let wanted: BTreeSet<IpAddr> = all.iter().copied().filter(|a| family.is_none_or(|f| f == Family::of(*a))).collect();
     match (wanted.is_empty(), family) {
         (false, _) => Ok(wanted),
@@ -69,5 +74,16 @@ mod tests {
         assert!(hosts.notes[0].starts_with("localhost is 127.0.0.1:"), "{:?}", hosts.notes);
         let error = look_up(&["nobody.invalid".into()], None).expect_err("no such name");
         assert!(error.message.starts_with("look up nobody.invalid: "), "{error}");
+    }
+
+    #[test]
+    fn a_name_of_many_addresses_or_of_one_version_alone_is_what_it_is() {
+        let all = |list: &[&str]| list.iter().map(|a| a.parse::<IpAddr>().expect("an address")).collect::<BTreeSet<_>>();
+        let many = all(&["10.0.0.7", "10.0.0.8", "10.0.0.9", "fd00::7"]);
+        assert_eq!(of_family("store", many.clone(), None).expect("all of them"), many);
+        assert_eq!(of_family("store", many, Some(Family::Ipv6)).expect("one of them"), all(&["fd00::7"]));
+        let error = of_family("store", all(&["fd00::7", "fd00::8"]), Some(Family::Ipv4)).expect_err("none of them");
+        assert_eq!(error.message, "store has no IPv4 address: it is fd00::7, fd00::8");
+        assert_eq!(error.hint.as_deref(), Some("leave `family` out"));
     }
 }
