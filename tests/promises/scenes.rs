@@ -15,7 +15,7 @@ use chaos_core::plan::PlannedInjection;
 use chaos_core::target::{Facets, ProcessId, ProxyFacet, Target};
 use chaos_proxy::toxic::Speaks;
 use chaos_proxy::{Engine, ProxyConfig, Upstream};
-use chaos_testbed::Namespace;
+use chaos_testbed::{Namespace, Pair, Twin, is_guest};
 use serde_json::{Value, json};
 
 use crate::harness::crash::{Act, Scene};
@@ -43,10 +43,10 @@ pub(crate) fn mechanisms() -> Vec<Mechanism> {
     match Namespace::new() {
         Ok(_) => {
             all.push(Mechanism { name: "owner table", scene: owner_table, other_kernel: true });
-            all.push(Mechanism { name: "hooks and a leaf", scene: leaf, other_kernel: true });
+            all.push(Mechanism { name: "qdisc scaffold", scene: qdisc_scaffold, other_kernel: true });
             all.push(Mechanism { name: "redirect", scene: redirect, other_kernel: false });
         }
-        Err(absent) => not_covered("crash matrix, owner table, hooks and a leaf, redirect", &absent.0),
+        Err(absent) => not_covered("crash matrix, owner table, qdisc scaffold, redirect", &absent.0),
     }
     match Disk::mount() {
         Some(_) => all.push(Mechanism { name: "held file", scene: held_file, other_kernel: false }),
@@ -107,17 +107,22 @@ fn owner_table(_: &Path, run: &str) -> Scene {
     Scene { bound: true, ..scene }
 }
 
-/// A filter and a device that packets are led through, on hooks that were made for it: three objects that outlive whoever made them.
-fn leaf(_: &Path, run: &str) -> Scene {
-    let network = Arc::new(Namespace::new().expect("as before"));
-    let seen = Arc::clone(&network);
-    let now = move || seen.sh("ip -o link show type ifb; tc qdisc show dev lo; tc filter show dev lo egress 2>&1 || :");
-    let before = now();
-    let with = json!({"rate": "1 MB/s", "hosts": ["127.0.0.1"], "direction": "both"});
-    scene(run, "net.rate", with, network_target(&network), network, move || {
-        let now = now();
-        if now == before { Ok(()) } else { Err(format!("left: {now}")) }
-    })
+/// A device of ours behind a filter, on hooks that several may share: the network's whole configuration comes back.
+fn qdisc_scaffold(_: &Path, run: &str) -> Scene {
+    let pair = Pair::new().expect("as before");
+    let pid = pair.near.pid();
+    pair.near.sh("tc qdisc add dev eth0 root handle 7: tbf rate 900mbit burst 1mb latency 10ms");
+    let before = Twin::of(pid);
+    let target = network_target(&pair.near);
+    let look = move || {
+        let differences = before.differences(&Twin::of(pid));
+        if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
+    };
+    // What needs `netem` is tried on the other kernel.
+    let (fault, mut with) = if is_guest() { ("net.delay", json!({"delay": "30ms"})) } else { ("net.rate", json!({"rate": "1 MB/s"})) };
+    with["hosts"] = json!(Pair::FAR);
+    with["direction"] = json!("both");
+    scene(run, fault, with, target, pair, look)
 }
 
 /// A helper that answers in somebody's stead, and owns the table that leads questions to it.

@@ -10,7 +10,7 @@ use crate::payload::add_program;
 
 /// This machine's own programs: those that tests look at the network with, and those that start others, because busybox's start
 /// its own `ip` and `tc` whatever stands in the search path.
-const PROGRAMS: &[&str] = &["dash", "ip", "tc", "nft", "env", "nsenter", "setpriv", "setsid", "timeout", "unshare"];
+const PROGRAMS: &[&str] = &["dash", "ip", "tc", "nft", "env", "flock", "nsenter", "setpriv", "setsid", "timeout", "unshare"];
 
 pub(crate) fn image(kernel: &Kernel) -> Result<Vec<u8>, Absent> {
     let mut archive = Archive::default();

@@ -12,7 +12,10 @@ mount -t cgroup2 cgroup /sys/fs/cgroup
 chmod 1777 /tmp /var/tmp
 # As systemd leaves it: groups below the root may have these.
 echo '+cpu +memory +io +pids' > /sys/fs/cgroup/cgroup.subtree_control
-echo /bin/modprobe > /proc/sys/kernel/modprobe
+# One at a time: to busybox a module that is still on its way in is one that is there.
+printf '#!/bin/sh\nexec /usr/bin/flock /run/modprobe /bin/modprobe "$@"\n' > /etc/modprobe
+chmod 755 /etc/modprobe
+echo /etc/modprobe > /proc/sys/kernel/modprobe
 # The last before anybody asks: `nft` fails while it is on its way in.
 for module in virtio_pci virtio_console virtio_net nf_tables; do modprobe $module; done
 asked() { tr ' ' '\n' < /proc/cmdline | sed -n "s/^testbed.$1=//p"; }
