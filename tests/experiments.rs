@@ -68,8 +68,13 @@ impl Ports {
     }
 }
 
-/// Runs an experiment with a state directory and a folder for models of its own, and holds it to its promise.
+/// Runs an experiment, and holds it to its promise.
 fn holds(name: &str, settings: &[&str], wrapper: &[&str]) {
+    comes_to(promised(name), name, settings, wrapper);
+}
+
+/// Runs an experiment with a state directory and a folder for models of its own, and expects this exit code.
+fn comes_to(code: Option<i32>, name: &str, settings: &[&str], wrapper: &[&str]) {
     let folder = tempfile::Builder::new().prefix("experiment-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let models = folder.path().join("models");
     std::fs::create_dir(&models).expect("a folder for models");
@@ -89,7 +94,7 @@ fn holds(name: &str, settings: &[&str], wrapper: &[&str]) {
             output = command.output().expect("chaos runs");
         }
     }
-    assert_eq!(output.status.code(), promised(name), "{}", told(&output));
+    assert_eq!(output.status.code(), code, "{}", told(&output));
     assert_eq!(ports.in_use(), [0; 0], "something of the demo system is left\n{}", told(&output));
 }
 
@@ -164,6 +169,11 @@ fn feature_store_throttled_without_breaker() {
 #[test]
 fn half_open_replica() {
     holds("half-open-replica", &[ONE_REPLICA, &["proxy=PORT5"]].concat(), &[]);
+}
+
+#[test]
+fn half_open_replica_of_a_patient_gateway() {
+    comes_to(Some(1), "half-open-replica", &[ONE_REPLICA, &["proxy=PORT5", "try_timeout=1s"]].concat(), &[]);
 }
 
 #[test]

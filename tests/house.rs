@@ -33,7 +33,11 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         ],
         "wire formats know nothing of ours and touch no socket",
     ),
-    ("examples/demo/src", &["chaos_core", "chaos_host", "chaos_probe"], "the demo is a system under test, not a part of chaos"),
+    (
+        "examples/demo/src",
+        &["chaos_core", "chaos_host", "chaos_probe", "chaos_protocol", "chaos_proxy"],
+        "the demo is a system under test, not a part of chaos",
+    ),
     ("src/run", &["crate::report", "crate::cli", "chaos_host", "clap::"], "run knows no report: who listens is handed in"),
     (
         "src/judge",
