@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS", value_parser = api_address)]
     api: Option<ApiAddress>,
     /// What requests to the API must bear; needed where other machines could reach it
-    #[arg(long, value_name = "TOKEN", requires = "api", env = "CHAOS_API_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", env = "CHAOS_API_TOKEN", hide_env_values = true)]
     api_token: Option<String>,
 }
 
