@@ -144,7 +144,7 @@ fn resolved<'a>(property: &'a Value, root: &'a Value) -> &'a Value {
 
 fn type_of(property: &Value, root: &Value) -> String {
     let property = resolved(property, root);
-    if let Some(format) = property.get("format").and_then(Value::as_str).filter(|_| property.get("type") == Some(&Value::from("string"))) {
+    if let Some(format) = property.get("format").and_then(Value::as_str).filter(|_| is_text(property)) {
         return format.to_owned();
     }
     let words: Vec<String> = ["anyOf", "oneOf"]
@@ -170,6 +170,14 @@ fn type_of(property: &Value, root: &Value) -> String {
             types.iter().filter_map(Value::as_str).filter(|t| *t != "null").map(word).collect::<Vec<_>>().join(" or ")
         }
         _ => "any".to_owned(),
+    }
+}
+
+/// Text, or what is text where it is not left out.
+fn is_text(property: &Value) -> bool {
+    match property.get("type") {
+        Some(Value::Array(types)) => types.iter().any(|t| t == "string"),
+        is => is.is_some_and(|t| t == "string"),
     }
 }
 

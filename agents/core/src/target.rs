@@ -175,7 +175,7 @@ impl JsonSchema for SetRef {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "minLength": 1})
+        schemars::json_schema!({"type": "string", "format": "target set", "minLength": 1})
     }
 }
 
