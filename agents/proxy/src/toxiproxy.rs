@@ -5,8 +5,8 @@
 //!
 //! | Toxiproxy | here | what differs |
 //! |---|---|---|
-//! | `latency` | `tcp.latency` | a download is delayed once, not once a chunk |
-//! | `bandwidth` | `tcp.rate`; at 0 `tcp.blackhole` | the rate holds over the whole transfer |
+//! | `latency` | `tcp.latency` | |
+//! | `bandwidth` | `tcp.rate`; at 0 `tcp.blackhole` | |
 //! | `slow_close` | `tcp.slow_close` | |
 //! | `timeout` | `tcp.blackhole` | after the time connections are reset; what was held back goes on when the toxic is removed |
 //! | `reset_peer` | `tcp.reset` | the time runs from the beginning of a connection, not from its first byte |
