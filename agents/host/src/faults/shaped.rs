@@ -104,11 +104,11 @@ impl<S: Shape> Fault for Shaped<S> {
         let aim = S::traffic(spec).aim(target, Direction::Out, view)?;
         let mtu = aim.interfaces.iter().map(|i| i.mtu).max().unwrap_or(0);
         let discipline = S::discipline(spec, mtu);
-        kernel::can(&discipline)?;
+        let brought = kernel::can(&discipline)?;
         let leaf = Leaf::new(&aim, id.tag(), discipline, mtu);
         let notes = leaf.may_stand()?;
         let mut prepared = Prepared::new(Undo::V1(leaf));
-        prepared.notes = aim.notes.into_iter().chain(notes).collect();
+        prepared.notes = aim.notes.into_iter().chain(brought).chain(notes).collect();
         prepared.reach = Some(aim.reach);
         prepared.bystanders = aim.bystanders;
         prepared.scaffolds = aim.interfaces.iter().map(|i| Root::scaffold(&aim.namespace, i.index, &i.name)).collect();

@@ -7,12 +7,16 @@
 //!                 └────────────▶ root of eth0, whoever's it is ◀┘
 //! ```
 
-use std::collections::BTreeSet;
+mod by_hand;
+mod look;
+mod standing;
+
+pub(crate) use by_hand::{Stray, strays, within};
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chaos_core::FaultError;
-use chaos_core::fault::{Met, Presence};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -82,6 +86,12 @@ impl Place {
     }
 }
 
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the {} of {}", self.hook.name(), self.interface)
+    }
+}
+
 /// At most fifteen letters, the same for the same injection, another for any other.
 fn device_name(tag: &str, way: Way) -> String {
     let hash: String = Sha256::digest(tag).iter().take(4).map(|b| format!("{b:02x}")).collect();
@@ -121,64 +131,6 @@ impl Leaf {
 
     fn there_or_gone<T: Send>(&self, work: impl FnOnce(&mut Socket) -> Result<T, FaultError> + Send) -> Result<T, FaultError> {
         self.there(work)?.ok_or_else(|| FaultError::gone(format!("the network namespace net:[{}] is gone", self.namespace.inode)))
-    }
-
-    /// May it be put where it is to stand? Somebody else's filter that would take packets first is refused, and so is another of ours
-    /// that means the same packets. Gives sentences for the plan.
-    ///
-    /// # Errors
-    /// With who stands in the way.
-    pub(crate) fn may_stand(&self) -> Result<Vec<String>, FaultError> {
-        self.label(Way::Out).program()?;
-        self.there_or_gone(|socket| {
-            let mut notes = Vec::new();
-            for branch in &self.branches {
-                for place in &branch.places {
-                    self.may_stand_at(socket, branch.way, place, &mut notes)?;
-                }
-            }
-            notes.dedup();
-            Ok(notes)
-        })
-    }
-
-    fn may_stand_at(&self, socket: &mut Socket, way: Way, place: &Place, notes: &mut Vec<String>) -> Result<(), FaultError> {
-        let hooks = qdisc::at_hooks(socket, place.index).map_err(|e| failed(&format!("look at {}", place.interface), &e))?;
-        if place.hook == Hook::Egress && hooks.is_some_and(|h| h.kind == "ingress") {
-            let says =
-                format!("{} has an `ingress` qdisc of somebody else's, beside which nothing that is sent can be met", place.interface);
-            return Err(
-                FaultError::new(says).hint("`direction: in` can be met; or whoever made it makes it `clsact`, which has both hooks")
-            );
-        }
-        let standing = filters(socket, place)?;
-        let meant_too = |other: &&Label| other.tag != self.tag && self.packets.overlaps(way, &other.packets, other.way);
-        if let Some(other) = standing.iter().filter_map(|f| f.label.as_ref()).find(meant_too) {
-            let (hook, dev) = (place.hook.name(), &place.interface);
-            let says = format!("{} has a filter at the {hook} of {dev} already: {}", other.tag, other.packets);
-            return Err(FaultError::new(says).hint(
-                "a packet meets one fault: narrow one of them by `ports` or `hosts`; what a dead run left, `chaos recover` takes back",
-            ));
-        }
-        if hook::free_preference(&standing).is_none() {
-            let says = format!(
-                "a filter of somebody else's stands first at the {} of {}, and would take packets before ours",
-                place.hook.name(),
-                place.interface
-            );
-            return Err(FaultError::new(says).hint(format!("`tc filter show dev {} {}` shows it", place.interface, place.hook.name())));
-        }
-        // Some kinds of filter are told of in several parts.
-        let others: BTreeSet<u16> = standing.iter().filter(|f| f.label.is_none()).map(|f| f.preference).collect();
-        let others = others.len();
-        if others > 0 {
-            notes.push(format!(
-                "{others} of somebody else's filters at the {} of {} stay, but are not asked of the packets that this meets",
-                place.hook.name(),
-                place.interface
-            ));
-        }
-        Ok(())
     }
 
     /// Makes the devices. Nothing goes through them yet.
@@ -235,61 +187,6 @@ impl Leaf {
         })
     }
 
-    /// Reads the kernel back: devices, options, filters and what went through them.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub(crate) fn inspect(&self) -> Result<Presence, FaultError> {
-        let seen = self.there(|socket| {
-            let mut seen = Seen::default();
-            for branch in &self.branches {
-                self.inspect_branch(socket, branch, &mut seen)?;
-            }
-            Ok(seen)
-        })?;
-        let Some(seen) = seen else {
-            return Ok(Presence::none().finding("the target's network namespace is gone"));
-        };
-        Ok(seen.presence())
-    }
-
-    fn inspect_branch(&self, socket: &mut Socket, branch: &Branch, seen: &mut Seen) -> Result<(), FaultError> {
-        let device = self.device(socket, branch)?;
-        match &device {
-            Some(device) => {
-                seen.there += 1;
-                let root = qdisc::at_root(socket, device.index).map_err(|e| failed(&format!("look at {}", branch.device), &e))?;
-                if !device.up {
-                    seen.wrong(format!("the device {} was taken down: what should pass it is lost", branch.device));
-                }
-                if !root.is_some_and(|root| self.discipline.is(&root)) {
-                    seen.wrong(format!("what stands on {} is not what was put there", branch.device));
-                }
-            }
-            None => seen.missing(format!("the device {} is gone", branch.device)),
-        }
-        let program = self.label(branch.way).program()?;
-        for place in &branch.places {
-            match filters(socket, place)?.into_iter().find(|f| self.is_ours(f, branch.way)) {
-                Some(filter) => {
-                    seen.there += 1;
-                    seen.packets += filter.packets;
-                    if filter.program != program || filter.device != device.as_ref().map(|d| d.index) {
-                        seen.wrong(format!("the filter at the {} of {} is not as it was put there", place.hook.name(), place.interface));
-                    }
-                }
-                None => {
-                    let link = link::by_index(socket, place.index).map_err(|e| failed(&format!("look for {}", place.interface), &e))?;
-                    seen.missing(match link {
-                        Some(_) => format!("the filter at the {} of {} is gone", place.hook.name(), place.interface),
-                        None => format!("the interface {} is gone", place.interface),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Removes the filters: nothing meets the fault any more. `false`: the namespace is gone, with all that was in it.
     ///
     /// # Errors
@@ -300,32 +197,13 @@ impl Leaf {
                 loop {
                     let standing = filters(socket, place)?;
                     let Some(ours) = standing.iter().find(|f| f.label.as_ref().is_some_and(|l| l.tag == self.tag)) else { break };
-                    let removing =
-                        |e: NetlinkError| failed(&format!("remove the filter at the {} of {}", place.hook.name(), place.interface), &e);
+                    let removing = |e: NetlinkError| failed(&format!("remove the filter at {place}"), &e);
                     hook::remove(socket, place.index, place.hook, ours, &standing).map_err(removing)?;
                 }
             }
             Ok(())
         })?;
         Ok(done.is_some())
-    }
-
-    /// How many packets still wait in the devices.
-    ///
-    /// # Errors
-    /// If they cannot be looked at.
-    pub(crate) fn waiting(&self) -> Result<u32, FaultError> {
-        let waiting = self.there(|socket| {
-            let mut sum = 0;
-            for branch in &self.branches {
-                if let Some(device) = self.device(socket, branch)? {
-                    let root = qdisc::at_root(socket, device.index).map_err(|e| failed(&format!("look at {}", branch.device), &e))?;
-                    sum += root.map_or(0, |root| root.counted.waiting);
-                }
-            }
-            Ok(sum)
-        })?;
-        Ok(waiting.unwrap_or(0))
     }
 
     /// Removes the devices, with whatever still waits in them. Only once no filter leads there: what is sent to a device that is gone
@@ -364,37 +242,6 @@ impl Leaf {
         let link = link::by_name(socket, &branch.device).map_err(|e| failed(&format!("look for {}", branch.device), &e))?;
         Ok(link.filter(|l| is_device_of(l, &self.tag)))
     }
-
-    /// What this and another share, if a packet could meet both.
-    pub(crate) fn meets(&self, other: &Self) -> Option<String> {
-        if self.namespace.inode != other.namespace.inode {
-            return None;
-        }
-        self.branches.iter().find_map(|mine| {
-            other.branches.iter().find_map(|theirs| {
-                let place = mine.places.iter().find(|p| theirs.places.contains(p))?;
-                let shared = self.packets.overlaps(mine.way, &other.packets, theirs.way);
-                shared.then(|| format!("packets at the {} of {}: {}; {}", place.hook.name(), place.interface, self.packets, other.packets))
-            })
-        })
-    }
-
-    /// The same as shell commands for a person.
-    pub(crate) fn explain(&self) -> Vec<String> {
-        let mut commands = Vec::new();
-        for branch in &self.branches {
-            for place in &branch.places {
-                let (dev, hook) = (&place.interface, place.hook.name());
-                commands.push(format!(
-                    "tc filter show dev {dev} {hook} | awk '/^filter/{{p=$5}} /device {}\\)/{{print p}}' | \
-                     while read p; do tc filter del dev {dev} {hook} pref $p; done",
-                    branch.device
-                ));
-            }
-        }
-        commands.extend(self.branches.iter().map(|branch| format!("ip link del {}", branch.device)));
-        within(&self.namespace, commands)
-    }
 }
 
 /// An `ifb` that bears this tag.
@@ -402,64 +249,20 @@ fn is_device_of(link: &Link, tag: &str) -> bool {
     link.kind.as_deref() == Some("ifb") && link.alias.as_deref() == Some(tag)
 }
 
-/// Something of ours, found without an undo.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stray {
-    /// Whose.
-    pub(crate) tag: String,
-    /// What a person calls it.
-    pub(crate) what: String,
-    /// How a person removes it, as a shell command.
-    pub(crate) remove: String,
-}
-
-/// Every filter and then every device of ours in the namespace of the socket. What cannot be looked at holds none that we know of.
-pub(crate) fn strays(socket: &mut Socket) -> Vec<Stray> {
-    let links = link::all(socket).unwrap_or_default();
-    let mut found = Vec::new();
-    for (link, hook) in links.iter().flat_map(|l| [(l, Hook::Egress), (l, Hook::Ingress)]) {
-        for filter in hook::filters(socket, link.index, hook).unwrap_or_default() {
-            if let Some(label) = filter.label {
-                let what = format!("the filter at the {} of {}", hook.name(), link.name);
-                let remove = format!("tc filter del dev {} {} pref {}", link.name, hook.name(), filter.preference);
-                found.push(Stray { tag: label.tag, what, remove });
-            }
-        }
-    }
-    let devices =
-        links.iter().filter_map(|l| l.alias.as_ref().filter(|tag| tag.starts_with("chaos-") && is_device_of(l, tag)).map(|tag| (l, tag)));
-    found.extend(devices.map(|(link, tag)| Stray {
-        tag: tag.clone(),
-        what: format!("the device {}", link.name),
-        remove: format!("ip link del {}", link.name),
-    }));
-    found
-}
-
-/// Commands as they are run in a namespace.
-pub(crate) fn within(namespace: &Namespace, commands: Vec<String>) -> Vec<String> {
-    if namespace.is_own() {
-        return commands;
-    }
-    let first = format!("# in the network namespace net:[{}]: nsenter --net --target {} sh", namespace.inode, namespace.process.pid);
-    std::iter::once(first).chain(commands).collect()
-}
-
 fn put_filter(socket: &mut Socket, place: &Place, program: &[u8], device: u32) -> Result<(), FaultError> {
     let _turn = CHOOSING.lock().unwrap_or_else(PoisonError::into_inner);
     let standing = filters(socket, place)?;
-    let preference = hook::free_preference(&standing).ok_or_else(|| {
-        FaultError::new(format!("a filter of somebody else's has come to stand first at the {} of {}", place.hook.name(), place.interface))
-    })?;
+    let preference = hook::free_preference(&standing)
+        .ok_or_else(|| FaultError::new(format!("a filter of somebody else's has come to stand first at {place}")))?;
     let putting = |e: NetlinkError| match e.errno {
         Errno::NODEV => FaultError::gone(format!("the interface {} is gone", place.interface)),
-        _ => failed(&format!("put a filter at the {} of {}", place.hook.name(), place.interface), &e),
+        _ => failed(&format!("put a filter at {place}"), &e),
     };
     hook::put(socket, place.index, place.hook, preference, program, device).map_err(putting)
 }
 
 fn filters(socket: &mut Socket, place: &Place) -> Result<Vec<Filter>, FaultError> {
-    let listing = |e: NetlinkError| failed(&format!("list the filters at the {} of {}", place.hook.name(), place.interface), &e);
+    let listing = |e: NetlinkError| failed(&format!("list the filters at {place}"), &e);
     hook::filters(socket, place.index, place.hook).map_err(listing)
 }
 
@@ -469,35 +272,5 @@ pub(crate) fn failed(doing: &str, error: &NetlinkError) -> FaultError {
     match error.errno {
         Errno::PERM | Errno::ACCESS => failed.hint("run as root: network faults need CAP_NET_ADMIN in the target's network namespace"),
         _ => failed,
-    }
-}
-
-/// What an inspection has seen.
-#[derive(Debug, Default)]
-struct Seen {
-    there: usize,
-    missing: usize,
-    packets: u64,
-    finding: Option<String>,
-}
-
-impl Seen {
-    fn missing(&mut self, what: String) {
-        self.missing += 1;
-        self.wrong(what);
-    }
-
-    fn wrong(&mut self, what: String) {
-        self.finding.get_or_insert(what);
-    }
-
-    fn presence(self) -> Presence {
-        let met = if self.packets == 0 { Met::Idle } else { Met::Count(self.packets) };
-        match (self.there, self.missing, self.finding) {
-            (0, _, Some(finding)) => Presence::none().finding(finding),
-            (0, _, None) => Presence::none(),
-            (_, _, Some(finding)) => Presence::partial(finding).met(met),
-            (_, _, None) => Presence::whole().met(met),
-        }
     }
 }
