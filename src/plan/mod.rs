@@ -313,7 +313,11 @@ async fn prepare(
     let Some(fault) = known.faults.get(&inject.fault) else {
         return Err(vec![Refusal::new(format!("{step}.inject"), format!("`{}` cannot be injected by this build", inject.fault))]);
     };
-    let inject = Inject { with: with_members(&inject.with, populations), ..inject.clone() };
+    let with = fault.looked_up(&with_members(&inject.with, populations)).map_err(|e| {
+        let message = format!("{} cannot be injected: {}", inject.fault, e.message);
+        vec![Refusal { path: format!("{step}.with"), message, hint: e.hint }]
+    })?;
+    let inject = Inject { with, ..inject.clone() };
     let targets = candidates(populations, &inject.into, never);
     let chosen = choice::choose(&targets, &inject.into, inject.pick, seed, &format!("{step}/{repetition}"), step).map_err(|r| vec![r])?;
     let mut out = Vec::new();

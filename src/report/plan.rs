@@ -76,6 +76,9 @@ fn plain(value: &Value) -> String {
     if let Ok(target) = Target::deserialize(value) {
         return target.label;
     }
+    if let (Some(Value::String(name)), Some(addresses)) = (value.get("name"), value.get("addresses")) {
+        return format!("{name} ({})", plain(addresses));
+    }
     match value {
         Value::String(text) => text.clone(),
         Value::Object(fields) => fields.iter().map(|(k, v)| format!("{k} {}", plain(v))).collect::<Vec<_>>().join(" "),
@@ -279,5 +282,6 @@ mod tests {
         };
         assert_eq!(plain(&serde_json::json!([member("store (pid 7)"), member("store (pid 8)")])), "store (pid 7), store (pid 8)");
         assert_eq!(plain(&serde_json::json!({"field": ["a", 1]})), "field a, 1");
+        assert_eq!(plain(&serde_json::json!({"name": "store", "addresses": ["10.0.0.7"]})), "store (10.0.0.7)");
     }
 }

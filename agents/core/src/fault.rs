@@ -66,6 +66,12 @@ pub trait Fault: Send + Sync + 'static {
         self.profile().reversibility
     }
 
+    /// The spec with what it names looked up: host names become addresses. Asked once, when the run is planned; what it gives stands in
+    /// the plan and is what is prepared later, so that nothing is harmed that no plan showed.
+    fn looked_up(&self, spec: Self::Spec, _view: &<Self::World as World>::View) -> Result<Self::Spec, FaultError> {
+        Ok(spec)
+    }
+
     /// Reads the world, refuses what cannot be done, and writes down how to take it back.
     fn prepare(
         &self,

@@ -29,6 +29,11 @@ pub trait AnyFault: Send + Sync {
     fn check(&self, spec: &Value) -> Vec<SpecError>;
     /// Can this very spec be reverted? A spec that does not decode counts as irreversible.
     fn reversibility(&self, spec: &Value) -> Reversibility;
+    /// See [`Fault::looked_up`].
+    ///
+    /// # Errors
+    /// If a name is not known.
+    fn looked_up(&self, spec: &Value) -> Result<Value, FaultError>;
     /// See [`Fault::prepare`].
     fn prepare<'a>(
         &'a self,
@@ -130,6 +135,11 @@ impl<F: Fault> AnyFault for Bound<F> {
         decode_spec::<F::Spec>(spec).map_or(Reversibility::Irreversible, |s| self.fault.reversibility(&s))
     }
 
+    fn looked_up(&self, spec: &Value) -> Result<Value, FaultError> {
+        let spec = decode_spec::<F::Spec>(spec).map_err(|e| FaultError::new(format!("{}: {}", F::KIND, e.message)))?;
+        encode(F::KIND, &self.fault.looked_up(spec, self.world.view())?)
+    }
+
     fn prepare<'a>(
         &'a self,
         spec: &'a Value,
@@ -205,6 +215,6 @@ fn decode_undo<T: DeserializeOwned>(kind: &str, undo: &UndoJson) -> Result<T, Fa
     })
 }
 
-fn encode<T: Serialize>(kind: &str, undo: &T) -> Result<UndoJson, FaultError> {
-    serde_json::to_value(undo).map_err(|e| FaultError::new(format!("write down the undo of {kind}: {e}")))
+fn encode<T: Serialize>(kind: &str, what: &T) -> Result<Value, FaultError> {
+    serde_json::to_value(what).map_err(|e| FaultError::new(format!("write down what is known of {kind}: {e}")))
 }

@@ -76,6 +76,10 @@ impl Shape for NetDelay {
         &spec.traffic
     }
 
+    fn with_traffic(spec: Spec, traffic: Traffic) -> Spec {
+        Spec { traffic, ..spec }
+    }
+
     fn discipline(spec: &Spec, _: u32) -> Discipline {
         let jitter = spec.jitter.map_or(0, nanoseconds);
         Discipline::Netem(Netem {

@@ -48,6 +48,10 @@ impl Shape for NetDuplicate {
         &spec.traffic
     }
 
+    fn with_traffic(spec: Spec, traffic: Traffic) -> Spec {
+        Spec { traffic, ..spec }
+    }
+
     fn discipline(spec: &Spec, _: u32) -> Discipline {
         Discipline::Netem(Netem {
             limit: WAITING_MAX,

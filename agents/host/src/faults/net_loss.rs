@@ -87,6 +87,10 @@ impl Shape for NetLoss {
         &spec.traffic
     }
 
+    fn with_traffic(spec: Spec, traffic: Traffic) -> Spec {
+        Spec { traffic, ..spec }
+    }
+
     fn discipline(spec: &Spec, _: u32) -> Discipline {
         let burst = |chain: GilbertElliott| Burst {
             to_bad: part(chain.p),

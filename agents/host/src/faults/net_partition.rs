@@ -92,6 +92,10 @@ impl Fault for NetPartition {
         spec.traffic.check()
     }
 
+    fn looked_up(&self, spec: Spec, _: &HostView) -> Result<Spec, FaultError> {
+        Ok(Spec { traffic: spec.traffic.looked_up()?, ..spec })
+    }
+
     async fn prepare(&self, spec: &Spec, target: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
         let aim = spec.traffic.aim(target, Direction::Both, view)?;
         let cut = Cut { packets: aim.packets, ways: aim.direction.ways(), interface: spec.traffic.interface.clone(), how: spec.how };

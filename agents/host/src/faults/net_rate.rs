@@ -59,6 +59,10 @@ impl Shape for NetRate {
         &spec.traffic
     }
 
+    fn with_traffic(spec: Spec, traffic: Traffic) -> Spec {
+        Spec { traffic, ..spec }
+    }
+
     fn discipline(spec: &Spec, mtu: u32) -> Discipline {
         let burst = spec.burst.map(|b| u32::try_from(b.bytes()).unwrap_or(u32::MAX));
         // A ramp may pass through zero; the kernel takes no such rate.

@@ -64,6 +64,10 @@ impl Shape for NetReorder {
         &spec.traffic
     }
 
+    fn with_traffic(spec: Spec, traffic: Traffic) -> Spec {
+        Spec { traffic, ..spec }
+    }
+
     fn discipline(spec: &Spec, _: u32) -> Discipline {
         Discipline::Netem(Netem {
             delay: nanoseconds(spec.delay.unwrap_or(WAITS)),

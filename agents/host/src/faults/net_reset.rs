@@ -94,6 +94,10 @@ impl Fault for NetReset {
         errors
     }
 
+    fn looked_up(&self, spec: Spec, _: &HostView) -> Result<Spec, FaultError> {
+        Ok(Spec { traffic: spec.traffic.looked_up()? })
+    }
+
     async fn prepare(&self, spec: &Spec, target: &Target, _: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
         let aim = spec.traffic.aim(target, Direction::Both, view)?;
         aim.namespace.run(can_destroy)?.map_err(|e| refused(&e))?;

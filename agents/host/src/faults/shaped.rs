@@ -33,6 +33,8 @@ pub(crate) trait Shape: Send + Sync + 'static {
     fn check(spec: &Self::Spec) -> Vec<SpecError>;
     /// Which packets.
     fn traffic(spec: &Self::Spec) -> &Traffic;
+    /// The same about other packets.
+    fn with_traffic(spec: Self::Spec, traffic: Traffic) -> Self::Spec;
     /// What happens to them, on interfaces whose longest packet is of so many bytes.
     fn discipline(spec: &Self::Spec, mtu: u32) -> Discipline;
     /// How long a packet may wait in it.
@@ -98,6 +100,11 @@ impl<S: Shape> Fault for Shaped<S> {
         let mut errors = S::check(spec);
         errors.extend(S::traffic(spec).check());
         errors
+    }
+
+    fn looked_up(&self, spec: S::Spec, _: &HostView) -> Result<S::Spec, FaultError> {
+        let traffic = S::traffic(&spec).clone().looked_up()?;
+        Ok(S::with_traffic(spec, traffic))
     }
 
     async fn prepare(&self, spec: &S::Spec, target: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {

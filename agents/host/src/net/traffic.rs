@@ -5,7 +5,9 @@ mod control;
 mod names;
 
 pub(crate) use aim::{Aim, Interface, felt_in};
+pub(crate) use names::HostName;
 
+use chaos_core::FaultError;
 use chaos_core::fault::SpecError;
 use chaos_core::literal::Ports;
 use chaos_core::target::SetRef;
@@ -52,7 +54,7 @@ pub(crate) struct Traffic {
     /// The other end, by addresses (`10.0.0.7`), networks (`10.0.0.0/8`, `fd00::/8`) or names, which are looked up once, when the
     /// run is planned: the plan lists what was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) hosts: Vec<String>,
+    pub(crate) hosts: Vec<HostName>,
     /// The other end's ports: those of the service that the target talks to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ports: Option<Ports>,
@@ -75,6 +77,7 @@ impl Traffic {
             errors.push(SpecError::new("hosts", "both `peer` and `hosts` say who the other end is").hint("leave one of them out"));
         }
         for (index, host) in self.hosts.iter().enumerate() {
+            let HostName::Written(host) = host else { continue };
             errors.extend(self.check_host(host).map(|e| SpecError { path: format!("hosts[{index}]"), ..e }));
         }
         if self.ports.is_some() && self.protocol.is_some_and(|p| !p.has_ports()) {
@@ -90,6 +93,15 @@ impl Traffic {
             errors.push(SpecError::new("interface", format!("`{name}` is not the name of an interface")).hint("`ip link` lists them"));
         }
         errors
+    }
+
+    /// The same with every host name looked up.
+    ///
+    /// # Errors
+    /// If a name is not known, or has no address of the wanted version.
+    pub(crate) fn looked_up(self) -> Result<Self, FaultError> {
+        let hosts = self.hosts.into_iter().map(|host| host.looked_up(self.family)).collect::<Result<_, _>>()?;
+        Ok(Self { hosts, ..self })
     }
 
     /// Nothing says who the other end is.

@@ -99,7 +99,7 @@ impl Traffic {
         if let Some(peer) = &self.peer {
             return peer.members().iter().map(|member| of_member(member, namespace, &base, &peer_ports)).collect();
         }
-        let hosts = names::look_up(&self.hosts, self.family)?;
+        let hosts = names::networks_of(&self.hosts, self.family)?;
         notes.extend(hosts.notes);
         Ok(vec![Flow { peers: hosts.networks, peer_ports, ..base }])
     }
