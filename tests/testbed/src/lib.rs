@@ -68,7 +68,7 @@ pub fn also_in_a_machine(test: &str, payload: &Payload) {
         return;
     }
     match Machine::boot(payload) {
-        Ok(machine) => println!("{}", machine.run_this_test(&["--nocapture"], std::time::Duration::from_secs(300))),
+        Ok(machine) => println!("{}", machine.run_this_test(&["--nocapture"], std::time::Duration::from_secs(500))),
         Err(absent) => not_covered(test, &absent.0),
     }
 }

@@ -21,6 +21,8 @@ for module in virtio_pci virtio_console virtio_net nf_tables; do modprobe $modul
 asked() { tr ' ' '\n' < /proc/cmdline | sed -n "s/^testbed.$1=//p"; }
 hostname "$(asked name)"
 ip link set lo up
+# Addresses that the kernel chooses by itself come when they please.
+[ ! -e /proc/sys/net/ipv6/conf/eth0 ] || echo 1 > /proc/sys/net/ipv6/conf/eth0/addr_gen_mode
 for address in $(asked address); do
   ip link set eth0 up
   ip address add "$address" dev eth0 nodad
