@@ -167,6 +167,29 @@ async fn a_ramp_changes_the_rate_that_is_in_force() {
     injected.revert().await;
 }
 
+/// However little was held up when the fault began.
+#[tokio::test]
+async fn what_waits_after_a_ramp_is_still_delivered() {
+    const SENT: usize = 20;
+    let (table, there) = (table(), namespace());
+    let target = living_in(&there, &[]);
+    if !has_netem(&table, &target).await {
+        not_covered("what_waits_after_a_ramp_is_still_delivered", "this kernel has no sch_netem");
+        return;
+    }
+    let spec = |delay: &str| json!({"delay": delay, "ports": "9001", "protocol": "udp"});
+    let injected = Injected::new(&table, "net.delay", spec("1ms"), &target, "1.0.0").await.expect("injected");
+    injected.fault().adjust(&spec("400ms"), &injected.undo).await.expect("adjusted");
+    let socket = there.run(|| UdpSocket::bind("127.0.0.1:9001").expect("a socket"));
+    for n in 0..SENT {
+        socket.send_to(&[n as u8], "127.0.0.1:9001").expect("sent");
+    }
+    injected.revert().await;
+    socket.set_nonblocking(true).expect("its mode");
+    let arrived = std::iter::from_fn(|| socket.recv(&mut [0; 8]).ok()).count();
+    assert_eq!(arrived, SENT);
+}
+
 /// Kinds of queueing disciplines, with what hangs below them: whatever this kernel has of them.
 const FOREIGN: &[&str] = &[
     "tc qdisc add dev D root handle 5: pfifo limit 123",
@@ -385,18 +408,21 @@ async fn an_interface_that_disappears_takes_its_part_along() {
         Injected::new(&table, "net.rate", json!({"rate": "1 MB/s", "direction": "both"}), &target, "1.0.0").await.expect("injected");
     pair.near.sh("ip link del eth0");
     let seen = presence(&injected).await;
-    assert_eq!((seen.in_place, seen.finding.as_deref()), (InPlace::Partial, Some("the interface eth0 is gone")));
+    assert_eq!((seen.in_place, seen.finding.as_deref()), (InPlace::Partial, Some("the interface eth0 is gone")), "lo is met still");
+    pair.near.sh("tc qdisc del dev lo clsact");
+    assert_eq!(presence(&injected).await.in_place, InPlace::None);
     injected.revert().await;
     let left: Vec<String> = before.differences(&Twin::of(pair.near.pid())).into_iter().filter(|d| d.contains("\n  + ")).collect();
     assert!(left.iter().all(|d| d.contains("Cannot find device") || d.contains("does not exist")), "{left:#?}");
 }
 
 #[tokio::test]
-async fn what_somebody_else_changes_is_found_out() {
+async fn what_somebody_else_changes_is_not_in_force_any_more() {
     let (table, there) = (table(), namespace());
     let before = Twin::of(there.pid());
     let target = living_in(&there, &[8001]);
     for (change, finding) in [
+        ("tc qdisc del dev lo clsact", "the filter at the egress of lo is gone"),
         ("tc filter del dev lo egress", "the filter at the egress of lo is gone"),
         ("ip link set CHAOS down", "was taken down: what should pass it is lost"),
         ("tc qdisc del dev CHAOS root", "is not what was put there"),
@@ -406,7 +432,7 @@ async fn what_somebody_else_changes_is_found_out() {
         let device = injected.undo["branches"][0]["device"].as_str().expect("its device").to_owned();
         there.sh(&change.replace("CHAOS", &device));
         let seen = presence(&injected).await;
-        assert!(seen.in_place == InPlace::Partial && seen.finding.as_ref().is_some_and(|f| f.contains(finding)), "{change}: {seen:?}");
+        assert!(seen.in_place == InPlace::None && seen.finding.as_ref().is_some_and(|f| f.contains(finding)), "{change}: {seen:?}");
         injected.revert().await;
         before.assert_same(&Twin::of(there.pid()), change);
     }

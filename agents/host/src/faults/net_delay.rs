@@ -5,7 +5,7 @@ use chaos_core::literal::{Duration, Percent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::shaped::{About, Shape, WAITING_MAX, nanoseconds, part_or_none, waits};
+use super::shaped::{About, Shape, WAITING_MAX, nanoseconds, part_or_none};
 use crate::net::qdisc::{Discipline, Distribution, Netem};
 use crate::net::traffic::Traffic;
 
@@ -91,9 +91,5 @@ impl Shape for NetDelay {
             rate: (jitter > 0).then_some(IN_ORDER),
             ..Netem::default()
         })
-    }
-
-    fn holds(discipline: &Discipline) -> std::time::Duration {
-        waits(discipline)
     }
 }

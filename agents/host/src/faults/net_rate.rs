@@ -68,11 +68,4 @@ impl Shape for NetRate {
         // A ramp may pass through zero; the kernel takes no such rate.
         Discipline::Tbf(Tbf { rate: spec.rate.bytes_per_second().unwrap_or(0).max(1), burst, mtu })
     }
-
-    fn holds(discipline: &Discipline) -> std::time::Duration {
-        match discipline {
-            Discipline::Tbf(tbf) => std::time::Duration::from_secs(u64::from(tbf.limit()).div_ceil(tbf.rate.max(1))),
-            Discipline::Netem(_) => std::time::Duration::ZERO,
-        }
-    }
 }

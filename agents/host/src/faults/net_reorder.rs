@@ -5,7 +5,7 @@ use chaos_core::literal::{Duration, Percent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::shaped::{About, Shape, WAITING_MAX, nanoseconds, part, part_or_none, some_share, waits};
+use super::shaped::{About, Shape, WAITING_MAX, nanoseconds, part, part_or_none, some_share};
 use crate::net::qdisc::{Discipline, Netem};
 use crate::net::traffic::Traffic;
 
@@ -78,9 +78,5 @@ impl Shape for NetReorder {
             gap: spec.gap.unwrap_or(1),
             ..Netem::default()
         })
-    }
-
-    fn holds(discipline: &Discipline) -> std::time::Duration {
-        waits(discipline)
     }
 }

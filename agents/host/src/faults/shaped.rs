@@ -37,10 +37,6 @@ pub(crate) trait Shape: Send + Sync + 'static {
     fn with_traffic(spec: Self::Spec, traffic: Traffic) -> Self::Spec;
     /// What happens to them, on interfaces whose longest packet is of so many bytes.
     fn discipline(spec: &Self::Spec, mtu: u32) -> Discipline;
-    /// How long a packet may wait in it.
-    fn holds(_: &Discipline) -> Duration {
-        Duration::ZERO
-    }
 }
 
 /// As the fields of a [`Profile`].
@@ -158,7 +154,7 @@ impl<S: Shape> Fault for Shaped<S> {
         if !leaf.remove_filters()? {
             return Ok(Reverted::note("the target's network namespace is gone, and all that was in it"));
         }
-        let until = Instant::now() + S::holds(&leaf.discipline).min(LONGEST_DRAIN);
+        let until = Instant::now() + LONGEST_DRAIN;
         let mut waiting = leaf.waiting()?;
         while waiting > 0 && Instant::now() < until {
             sleep(LOOK_EVERY).await;
@@ -176,14 +172,6 @@ impl<S: Shape> Fault for Shaped<S> {
 
 /// How many packets may wait at once, in each direction.
 pub(crate) const WAITING_MAX: u32 = 100_000;
-
-/// How long `netem` lets a packet wait.
-pub(crate) fn waits(discipline: &Discipline) -> Duration {
-    match discipline {
-        Discipline::Netem(netem) => Duration::from_nanos(netem.delay.saturating_add(netem.jitter)),
-        Discipline::Tbf(_) => Duration::ZERO,
-    }
-}
 
 /// A share as the kernel takes it: a part of 2³² − 1, rounded as `tc` does.
 pub(crate) fn part(share: Percent) -> u32 {

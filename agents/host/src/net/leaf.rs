@@ -14,7 +14,6 @@ mod standing;
 pub(crate) use by_hand::{Stray, strays, within};
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use chaos_core::FaultError;
 use rustix::io::Errno;
@@ -24,7 +23,7 @@ use sha2::{Digest, Sha256};
 use super::filter::Label;
 use super::flow::{Match, Way};
 use super::hook::{self, Filter, Hook};
-use super::link::{self, Link};
+use super::link::{self, Deletion, Link};
 use super::namespace::{Namespace, NamespaceError};
 use super::netlink::{NetlinkError, Protocol, Socket};
 use super::qdisc::{self, Discipline};
@@ -32,9 +31,6 @@ use super::traffic::{Aim, Interface};
 
 /// What the name of every device of ours begins with.
 pub(crate) const DEVICE_PREFIX: &str = "chaos";
-
-/// How often it is looked whether a device is gone.
-const LOOK_EVERY: Duration = Duration::from_micros(200);
 
 /// One at a time chooses where among the filters of a hook its own stands.
 static CHOOSING: Mutex<()> = Mutex::new(());
@@ -216,17 +212,11 @@ impl Leaf {
             let mut going = Vec::new();
             for branch in &self.branches {
                 if let Some(device) = self.device(socket, branch)? {
-                    going.push((link::delete_in_background(device.index), device.index, &branch.device));
+                    going.push((Deletion::begin(device.index), &branch.device));
                 }
             }
-            for (deletion, index, name) in going {
-                let removing = |e: NetlinkError| failed(&format!("remove the device {name}"), &e);
-                while link::by_index(socket, index).map_err(removing)?.is_some() {
-                    if let Ok(Err(error)) = deletion.try_recv() {
-                        return Err(removing(error));
-                    }
-                    std::thread::sleep(LOOK_EVERY);
-                }
+            for (deletion, name) in going {
+                deletion.wait(socket).map_err(|e| failed(&format!("remove the device {name}"), &e))?;
             }
             Ok(())
         })

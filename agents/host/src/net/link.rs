@@ -1,6 +1,7 @@
 //! Network interfaces: found by name or index, and `ifb` devices made and removed.
 
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -28,6 +29,11 @@ const LOOPBACK: u32 = 0x8;
 
 /// The longest name of an interface, in bytes.
 pub(crate) const NAME_MAX: usize = 15;
+
+/// How often it is looked whether a device is gone.
+const LOOK_EVERY: Duration = Duration::from_micros(200);
+/// A device that is still there by then stays.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One interface as it was when looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,8 +135,8 @@ pub(crate) fn create_ifb(socket: &mut Socket, name: &str, alias: &str) -> Result
         .nested(ATTRIBUTE_FAMILIES, |m| m.nested(FAMILY_IPV6, |m| m.u8(IPV6_ADDRESSES, NO_ADDRESSES)));
     let up = Message::new(NEW_LINK, 0).fixed(&fixed(0, UP, UP)).text(ATTRIBUTE_NAME, name);
     match socket.together(vec![make, mark, mute, up]) {
-        // A kernel without IPv6 has nothing to be muted.
-        Err(e) if e.errno == Errno::AFNOSUPPORT => Ok(()),
+        // A kernel without IPv6 has nothing to be muted; of what came after that, the device itself tells.
+        Err(e) if e.errno == Errno::AFNOSUPPORT && by_name(socket, name)?.is_some_and(|l| l.up) => Ok(()),
         done => done.map(drop),
     }
 }
@@ -157,15 +163,73 @@ pub(crate) fn delete(socket: &mut Socket, index: u32) -> Result<bool, NetlinkErr
     }
 }
 
-/// As [`delete`], from the namespace of this thread, on a thread of its own that says how it went.
+/// A device that is being removed, on a thread of its own.
 ///
-/// A device is gone for everybody long before the kernel has let go of its memory and answers (tens of milliseconds).
-pub(crate) fn delete_in_background(index: u32) -> Receiver<Result<bool, NetlinkError>> {
-    let (tell, told) = channel();
-    std::thread::spawn(move || {
-        let deleted = Socket::open(Protocol::Route).and_then(|mut socket| delete(&mut socket, index));
+/// It is gone for everybody long before the kernel has let go of its memory and answers (tens of milliseconds).
+#[derive(Debug)]
+pub(crate) struct Deletion {
+    index: u32,
+    told: Receiver<Result<bool, NetlinkError>>,
+}
+
+impl Deletion {
+    /// As [`delete`], in the namespace of this thread.
+    pub(crate) fn begin(index: u32) -> Self {
+        let (tell, told) = channel();
+        let teller = tell.clone();
         // Whoever has seen that it is gone does not listen any more.
-        let _ = tell.send(deleted);
-    });
-    told
+        let thread = std::thread::Builder::new().name("chaos-net".into()).spawn(move || drop(teller.send(delete_here(index))));
+        if thread.is_err() {
+            // Where no thread can be had, it takes as long as it takes.
+            drop(tell.send(delete_here(index)));
+        }
+        Self { index, told }
+    }
+
+    /// Until it is gone.
+    ///
+    /// # Errors
+    /// If it may not be removed, or is still there after [`PATIENCE`].
+    pub(crate) fn wait(&self, socket: &mut Socket) -> Result<(), NetlinkError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let told = self.told.recv_timeout(LOOK_EVERY);
+            if by_index(socket, self.index)?.is_none() {
+                return Ok(());
+            }
+            match told {
+                Ok(Err(error)) => return Err(error),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(NetlinkError::words(Errno::SRCH, "whoever was to remove it has ended"));
+                }
+                _ if Instant::now() > until => return Err(NetlinkError::words(Errno::TIMEDOUT, "it is still there")),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn delete_here(index: u32) -> Result<bool, NetlinkError> {
+    Socket::open(Protocol::Route).and_then(|mut socket| delete(&mut socket, index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::testing::elsewhere;
+
+    #[test]
+    fn whoever_waits_for_a_device_to_go_does_not_wait_for_ever() {
+        let Some(there) = elsewhere("whoever_waits_for_a_device_to_go_does_not_wait_for_ever") else { return };
+        there.run(|| {
+            let mut socket = Socket::open(Protocol::Route).expect("a socket");
+            create_ifb(&mut socket, "chaos0", "chaos-a-1").expect("a device");
+            let index = by_name(&mut socket, "chaos0").expect("asked").expect("it stands").index;
+            // Its thread has ended without a word.
+            let abandoned = Deletion { index, told: channel().1 };
+            assert_eq!(abandoned.wait(&mut socket).expect_err("it stands").errno, Errno::SRCH);
+            Deletion::begin(index).wait(&mut socket).expect("removed");
+            abandoned.wait(&mut socket).expect("it is gone");
+        });
+    }
 }

@@ -41,7 +41,7 @@ pub(crate) struct NetlinkError {
 }
 
 impl NetlinkError {
-    fn words(errno: Errno, text: &str) -> Self {
+    pub(crate) fn words(errno: Errno, text: &str) -> Self {
         Self { errno, text: Some(text.to_owned()) }
     }
 }
