@@ -26,6 +26,8 @@ use crate::engine::{Proxy, Upstream};
 use crate::toxic::Speaks;
 
 pub use client::{ControlError, Lifeline, ask, state};
+#[cfg(test)]
+pub(crate) use place::made;
 pub use place::{place, place_before};
 pub(crate) use server::serve;
 

@@ -1,8 +1,10 @@
 //! Targets that are proxies: one that an application is pointed at, or one that the kernel leads connections to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
 use chaos_core::SpecError;
 use chaos_core::experiment::{Question, Ready, SystemProcess};
@@ -92,6 +94,7 @@ impl TargetKind for Proxy {
             match state(&stand.control) {
                 Ok(found) => stand.is_meant(&found, selector)?,
                 Err(ControlError::Gone(_)) => {
+                    remove_what_a_dead_one_left(&stand.control);
                     let number = if processes.is_empty() { String::new() } else { format!(" {}", processes.len() + 1) };
                     processes.push(stand.process(format!("proxy of {set}{number}"), selector, context));
                 }
@@ -117,6 +120,13 @@ impl TargetKind for Proxy {
             }
         }
         Ok(found)
+    }
+}
+
+/// The control socket of a killed proxy, which would say that the next one is ready before it is.
+fn remove_what_a_dead_one_left(control: &Path) {
+    if UnixStream::connect(control).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+        let _ = std::fs::remove_file(control);
     }
 }
 
@@ -245,5 +255,23 @@ impl Stand {
             groups: BTreeMap::new(),
             facets: Facets { proxy: Some(facet), ..Facets::default() },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_proxy_left_does_not_make_the_next_one_ready() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+        let control = place(free);
+        crate::control::made().expect("the folder");
+        drop(std::os::unix::net::UnixListener::bind(&control).expect("a socket"));
+        assert!(control.exists(), "as kill -9 leaves it");
+        let selector = serde_json::from_value(json!({"listen": free.to_string(), "upstream": "127.0.0.1:1"})).expect("a selector");
+        let processes = Proxy.system("s", &selector, &ResolveContext::default()).expect("a process");
+        assert_eq!(processes.len(), 1);
+        assert!(!control.exists());
     }
 }

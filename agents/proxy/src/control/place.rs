@@ -47,7 +47,7 @@ fn folder() -> PathBuf {
 }
 
 /// Makes the folder, and proves that it and the one above are ours alone.
-pub(super) fn made() -> io::Result<PathBuf> {
+pub(crate) fn made() -> io::Result<PathBuf> {
     let folder = folder();
     for part in [folder.parent().unwrap_or(&folder), &folder] {
         match DirBuilder::new().mode(if part == folder { 0o700 } else { 0o755 }).create(part) {
