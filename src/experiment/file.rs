@@ -446,6 +446,7 @@ pub(super) struct BlastRadius {
     /// Targets at once, over all sets.
     pub(super) at_most: Option<u64>,
     /// What may be felt beyond the targets.
+    #[schemars(extend("examples" = [["network namespace"]]))]
     pub(super) reach: Option<Vec<Option<Reach>>>,
     /// Never harmed.
     #[serde(default, rename = "never")]

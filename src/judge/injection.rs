@@ -74,7 +74,7 @@ pub struct Injection {
     pub residue: Option<String>,
     /// In place all the time, yet nothing met it.
     pub idle: bool,
-    /// So many things met it, where that is counted.
+    /// So many things at least met it, as the last look before the revert counted, where that is counted.
     pub met: Option<u64>,
     /// What inspection, inject and revert had to say.
     pub findings: Vec<String>,

@@ -319,7 +319,7 @@ pub struct InjectionVerdict {
     pub failure: Option<String>,
     /// In place all the time, yet nothing met it.
     pub idle: bool,
-    /// So many things met it, where that is counted.
+    /// So many things at least met it, as the last look before the revert counted, where that is counted.
     pub met: Option<u64>,
     /// What inject, inspect and revert had to say.
     pub findings: Vec<String>,

@@ -215,14 +215,13 @@ impl<'b> Builder<'b> {
         let takes = fault.profile().takes;
         // A kind of target that does not exist has its own error.
         if let Some(kind) = self.kind_of_set(set).filter(|kind| vocabulary.kinds.get(kind).is_some() && !takes.contains(&kind.as_str())) {
-            let others: Vec<&str> = vocabulary
-                .faults
-                .iter()
-                .filter(|other| other.profile().takes.contains(&kind.as_str()) && !other.profile().internal)
-                .map(AnyFault::kind)
-                .collect();
-            let message = format!("{} takes {}, and `{set}` is {kind}", fault.kind(), takes.join(" or "));
-            let hint = (!others.is_empty()).then(|| format!("into {kind} go {}", others.join(", ")));
+            let fitting = |other: &&dyn AnyFault| other.profile().takes.contains(&kind.as_str()) && !other.profile().internal;
+            // Their families: there are dozens of kinds.
+            let mut others: Vec<String> =
+                vocabulary.faults.iter().filter(fitting).filter_map(|f| Some(format!("{}.*", f.kind().split_once('.')?.0))).collect();
+            others.dedup();
+            let message = format!("{} takes {}, and `{set}` is of kind `{kind}`", fault.kind(), takes.join(" or "));
+            let hint = (!others.is_empty()).then(|| format!("into `{kind}` go {}: `chaos faults` lists them", others.join(", ")));
             self.problems.error(place, "wrong-kind", message, hint);
         }
     }

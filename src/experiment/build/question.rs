@@ -76,7 +76,7 @@ impl Builder<'_> {
                 if self.set(name, value.place)
                     && let Some(kind) = self.kind_of_set(name).filter(|kind| !kinds.contains(&kind.as_str()))
                 {
-                    let message = format!("the probe {} looks at {}, and `{name}` is {kind}", probe.kind(), kinds.join(" or "));
+                    let message = format!("the probe {} looks at {}, and `{name}` is of kind `{kind}`", probe.kind(), kinds.join(" or "));
                     self.problems.error(value.place, "wrong-kind", message, None);
                 }
             }

@@ -70,7 +70,9 @@ impl Leaf {
             other.branches.iter().find_map(|theirs| {
                 let place = mine.places.iter().find(|p| theirs.places.contains(p))?;
                 let shared = self.packets.overlaps(mine.way, &other.packets, theirs.way);
-                shared.then(|| format!("packets at {place}: {}; {}", self.packets, other.packets))
+                let (ours, others) = (self.packets.to_string(), other.packets.to_string());
+                let both = if ours == others { ours } else { format!("{ours}; {others}") };
+                shared.then(|| format!("packets at {place}: {both}"))
             })
         })
     }
