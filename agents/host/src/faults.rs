@@ -56,7 +56,7 @@ pub(crate) fn is_still(id: ProcessId) -> String {
     format!(r#"[ "$(sed 's/.*) //' /proc/{}/stat | cut -d' ' -f20)" = {} ]"#, id.pid, id.start_ticks)
 }
 
-/// The shell's way into a network namespace, through whoever lived in it.
-fn in_namespace(namespace: &Namespace, command: &str) -> String {
-    format!("{} && nsenter --net --target {} {command}", is_still(namespace.process), namespace.process.pid)
+/// A shell's command in a network namespace, and nowhere else.
+pub(crate) fn in_namespace(namespace: &Namespace, command: &str) -> String {
+    format!("{} {command}", namespace.way_in())
 }

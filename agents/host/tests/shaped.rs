@@ -252,12 +252,14 @@ async fn rule_08_foreign_hooks_and_filters_stay() {
     let (table, there) = (table(), namespace());
     there.sh("tc qdisc add dev lo clsact; tc filter add dev lo egress prio 49000 protocol ip u32 match ip dport 7000 0xffff flowid 1:1");
     there.sh("tc filter add dev lo ingress prio 5 protocol ip u32 match ip dport 7000 0xffff flowid 1:1");
+    // In a chain into which nobody sends packets it does not stand first.
+    there.sh("tc filter add dev lo egress chain 7 prio 1 protocol ip u32 match ip dport 7000 0xffff flowid 1:1");
     let before = Twin::of(there.pid());
     let target = living_in(&there, &[8001]);
     let fault = table.get("net.rate").expect("the fault");
     let spec = json!({"rate": "1 MB/s", "direction": "both"});
     let prepared = fault.prepare(&spec, &target, &id("1.0.0")).await.expect("prepared");
-    assert!(prepared.notes.iter().any(|n| n.starts_with("1 of somebody else's filters at the egress of lo stay")), "{:?}", prepared.notes);
+    assert!(prepared.notes.iter().any(|n| n.starts_with("2 of somebody else's filters at the egress of lo stay")), "{:?}", prepared.notes);
     let injected = Injected::new(&table, "net.rate", spec.clone(), &target, "1.0.0").await.expect("injected");
     assert_eq!(presence(&injected).await.in_place, InPlace::Whole);
     injected.revert().await;
@@ -449,20 +451,63 @@ async fn rule_13_what_a_lost_journal_left_is_found_and_removed_by_hand() {
     let found: Vec<_> =
         chaos_host::sweep(&[]).expect("swept").into_iter().filter(|f| f.run == id("").run && f.what.ends_with(&whose)).collect();
     assert_eq!(found.len(), 1, "{found:?}");
-    for command in &found[0].remove {
-        let done = std::process::Command::new("sh").args(["-ec", command]).status().expect("a shell");
-        assert!(done.success(), "{command}");
-    }
+    run_by_hand(&found[0].remove);
+    before.assert_same(&Twin::of(there.pid()), "by the commands of the sweep");
     assert_eq!(presence(&injected).await.in_place, InPlace::None);
     injected.revert().await;
-    before.assert_same(&Twin::of(there.pid()), "by the commands of the sweep");
 
     // The same with the commands that the journal's own explanation gives.
     let injected = Injected::new(&table, "net.rate", spec, &target, "2.0.0").await.expect("injected");
-    there.sh(&injected.fault().explain(&injected.undo).join("\n"));
+    run_by_hand(&injected.explain());
+    before.assert_same(&Twin::of(there.pid()), "by the commands of the explanation");
     assert_eq!(presence(&injected).await.in_place, InPlace::None);
     injected.revert().await;
-    before.assert_same(&Twin::of(there.pid()), "by the commands of the explanation");
+
+    // Whoever does it once more, or elsewhere than where the fault is, changes nothing.
+    let injected = Injected::new(&table, "net.rate", json!({"rate": "1 MB/s"}), &target, "3.0.0").await.expect("injected");
+    let commands = injected.explain();
+    injected.revert().await;
+    there.sh("tc qdisc add dev lo clsact");
+    let theirs = Twin::of(there.pid());
+    for command in &commands {
+        // Of what is gone nothing can be removed.
+        drop(std::process::Command::new("sh").args(["-c", command]).stderr(std::process::Stdio::null()).status());
+    }
+    theirs.assert_same(&Twin::of(there.pid()), "nothing of ours is left");
+    drop(there);
+    for command in &commands {
+        let done = std::process::Command::new("sh").args(["-c", command]).stderr(std::process::Stdio::null()).status().expect("a shell");
+        assert!(!done.success(), "where nobody lives any more: {command}");
+    }
+}
+
+/// As a person would, who is where they are.
+fn run_by_hand(commands: &[String]) {
+    for command in commands {
+        let done = std::process::Command::new("sh").args(["-ec", command]).status().expect("a shell");
+        assert!(done.success(), "{command}");
+    }
+}
+
+/// Hooks bear no name: what was made while nobody looked is not ours.
+#[tokio::test]
+async fn rule_08_hooks_that_somebody_else_makes_meanwhile_are_theirs() {
+    let (table, there) = (table(), namespace());
+    let fault = table.get("net.root").expect("the fault");
+    let undo = fault.prepare(&scenes::shaped::hooks_of(&there), &living_in(&there, &[]), &id("scaffold.1")).await.expect("prepared").undo;
+    there.sh("tc qdisc add dev lo clsact");
+    let theirs = Twin::of(there.pid());
+    // Whether we died before we made ours, or were told that there are some.
+    for tries in [false, true] {
+        if tries {
+            let refused = fault.inject(chaos_core::conformance::arm(id("scaffold.1"), undo.clone())).await.expect_err("refused");
+            assert_eq!(refused.message, "somebody else has made hooks on lo since it was looked at");
+        }
+        assert_eq!(fault.inspect(&undo).await.expect("inspected").in_place, InPlace::None);
+        fault.revert(&undo).await.expect("reverted");
+        run_by_hand(&fault.explain(&undo));
+        theirs.assert_same(&Twin::of(there.pid()), "theirs");
+    }
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ impl Fault for NetRoot {
             reversibility: Reversibility::Exact,
             persistence: Persistence::UntilReboot,
             latent: false,
-            second_net: SecondNet::None,
+            second_net: SecondNet::Tag,
             settle: Duration::ZERO,
             revert_budget: Duration::from_secs(1),
             rampable: &[],
@@ -65,8 +65,8 @@ impl Fault for NetRoot {
         }
     }
 
-    async fn prepare(&self, spec: &Spec, _: &Target, _: &InjectionId, _: &HostView) -> Result<Prepared<Undo>, FaultError> {
-        let root = Root::find(&spec.namespace, spec.index)?;
+    async fn prepare(&self, spec: &Spec, _: &Target, id: &InjectionId, _: &HostView) -> Result<Prepared<Undo>, FaultError> {
+        let root = Root::find(&spec.namespace, spec.index, id.tag())?;
         let claim = Root::scaffold(&root.namespace, root.index, &root.interface).claim;
         Ok(Prepared::new(Undo::V1(root)).claim(claim))
     }

@@ -17,8 +17,9 @@ use assemble::{Assembler, Target};
 
 use super::flow::{Family, Flow, Match, Network, PortRange, Protocol, Way};
 
-/// The kernel takes no longer program (`BPF_MAXINSNS`).
-const LONGEST: usize = 4096;
+/// The kernel takes 4,096 instructions (`BPF_MAXINSNS`), but tells of a filter in one message of at most 32,448 bytes: a longer program
+/// could be put somewhere, and then neither be seen nor be removed.
+const LONGEST: usize = 3_900;
 
 /// What a matched packet answers; any other number than zero would do.
 const MATCHED: u32 = u32::MAX;
@@ -38,6 +39,10 @@ const EXTENSIONS: usize = 8;
 /// The program for what goes one way.
 fn compile(packets: &Match, way: Way) -> Vec<Instruction> {
     let mut a = Assembler::default();
+    if packets.flows.is_empty() {
+        a.answer(NOT_MATCHED);
+        return a.finish();
+    }
     let (ipv4, ipv6, matched, other) = (a.target(), a.target(), a.target(), a.target());
     // What bears a tag of a virtual network is seen again without it, on the interface of that network: once is enough.
     a.load_vlan_present();
@@ -51,6 +56,7 @@ fn compile(packets: &Match, way: Way) -> Vec<Instruction> {
     compare(&mut a, packets, way, Family::Ipv4, matched, other);
     a.place(ipv6);
     ipv6_headers(&mut a);
+    except_neighbours(&mut a, other);
     compare(&mut a, packets, way, Family::Ipv6, matched, other);
     a.place(matched);
     a.answer(MATCHED);
@@ -120,6 +126,21 @@ fn ipv6_headers(a: &mut Assembler) {
         a.place(next);
     }
     a.place(done);
+}
+
+/// By ICMPv6 neighbours find one another (133 to 137) and tell switches which groups they listen to (130 to 132, 143): without these
+/// nothing at all would pass the link, whatever was meant.
+fn except_neighbours(a: &mut Assembler, other: Target) {
+    let next = a.target();
+    a.load(CARRIED);
+    a.unless_equal(Protocol::Icmp.number(Family::Ipv6).into(), next);
+    a.load(LATER_FRAGMENT);
+    a.unless_equal(0, next);
+    a.load_index(HEADER);
+    a.load_byte_at_index(0);
+    a.if_between(130, 137, other);
+    a.if_equal(143, other);
+    a.place(next);
 }
 
 /// Behind an extension header whose second byte says how many units of `2^shift` bytes it has beside the first `more`.

@@ -53,7 +53,7 @@ fn try_out(discipline: &Discipline) -> Result<(), FaultError> {
     let device = link::by_name(&mut socket, DEVICE).ok().flatten().map_or(0, |l| l.index);
     qdisc::put(&mut socket, device, discipline).map_err(|e| no_discipline(discipline, &e))?;
     // `lo` is number 1 of every namespace.
-    qdisc::make_hooks(&mut socket, 1).map_err(|e| missing("make the hooks of an interface", "sch_ingress", &e))?;
+    socket.request(qdisc::hooks(1)).map_err(|e| missing("make the hooks of an interface", "sch_ingress", &e))?;
     let label = Label { tag: DEVICE.into(), way: Way::Out, packets: Match::default() };
     let program = label.program()?;
     let filtered = hook::put(&mut socket, 1, Hook::Egress, 1, &program, device);

@@ -11,7 +11,7 @@ mod by_hand;
 mod look;
 mod standing;
 
-pub(crate) use by_hand::{Stray, strays, within};
+pub(crate) use by_hand::{Stray, strays};
 
 use std::sync::{Mutex, PoisonError};
 
@@ -253,7 +253,10 @@ fn put_filter(socket: &mut Socket, place: &Place, program: &[u8], device: u32) -
 
 fn filters(socket: &mut Socket, place: &Place) -> Result<Vec<Filter>, FaultError> {
     let listing = |e: NetlinkError| failed(&format!("list the filters at {place}"), &e);
-    hook::filters(socket, place.index, place.hook).map_err(listing)
+    let mut standing = hook::filters(socket, place.index, place.hook).map_err(listing)?;
+    // What says whose the hooks are meets nothing.
+    standing.retain(|f| !f.label.as_ref().is_some_and(Label::is_mark));
+    Ok(standing)
 }
 
 /// Why the kernel did not do what it was asked to do.

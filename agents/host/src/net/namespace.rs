@@ -17,6 +17,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::quoted;
+use crate::faults::is_still;
 use crate::process::{Snapshot, look_at};
 
 /// A network namespace of this host.
@@ -110,6 +111,16 @@ impl Namespace {
         Path::new("/proc/self/ns/net").metadata().is_ok_and(|m| m.ino() == self.inode)
     }
 
+    /// The shell's way into it, which the command to be run there follows: through whoever lived in it, if that still does.
+    pub(crate) fn way_in(&self) -> String {
+        let lives = |pid: &str| format!(r#"[ "$(readlink /proc/{pid}/ns/net)" = 'net:[{}]' ]"#, self.inode);
+        if self.is_own() {
+            return format!("{} &&", lives("self"));
+        }
+        let pid = self.process.pid;
+        format!("{} && {} && nsenter --net --target {pid}", is_still(self.process), lives(&pid.to_string()))
+    }
+
     /// Does something in it, on a thread that lives only for that.
     ///
     /// Found by whoever lived in it; else by anybody who lives in it now, or a place where it is mounted (`ip netns`).
@@ -169,7 +180,7 @@ impl Namespace {
 pub(crate) struct Place {
     /// The namespace.
     pub(crate) namespace: Namespace,
-    /// `nsenter …`, which the command to be run there follows.
+    /// Which the command to be run there follows.
     pub(crate) way_in: String,
 }
 
@@ -178,9 +189,9 @@ pub(crate) fn everywhere(snapshot: &Snapshot) -> Vec<Place> {
     let mut found = BTreeMap::new();
     for process in snapshot.living().filter(|e| !e.is_kernel()).map(|e| e.id) {
         if let Ok(meta) = Path::new(&format!("/proc/{}/ns/net", process.pid)).metadata() {
-            found.entry(meta.ino()).or_insert_with(|| Place {
-                namespace: Namespace { inode: meta.ino(), cookie: None, process },
-                way_in: format!("nsenter --net --target {}", process.pid),
+            found.entry(meta.ino()).or_insert_with(|| {
+                let namespace = Namespace { inode: meta.ino(), cookie: None, process };
+                Place { way_in: namespace.way_in(), namespace }
             });
         }
     }

@@ -172,13 +172,9 @@ fn at(socket: &mut Socket, index: u32, parent: u32) -> Result<Option<Standing>, 
     }
 }
 
-/// Makes the hooks of an interface.
-///
-/// # Errors
-/// If there are some already, or the kernel has none.
-pub(crate) fn make_hooks(socket: &mut Socket, index: u32) -> Result<(), NetlinkError> {
-    let fixed = fixed(index, HOOKS_HANDLE, HOOKS, 0);
-    socket.request(Message::new(NEW_QDISC, CREATE | EXCLUSIVE).fixed(&fixed).text(KIND, "clsact")).map(drop)
+/// Asks for the hooks of an interface, where there are none yet.
+pub(crate) fn hooks(index: u32) -> Message {
+    Message::new(NEW_QDISC, CREATE | EXCLUSIVE).fixed(&fixed(index, HOOKS_HANDLE, HOOKS, 0)).text(KIND, "clsact")
 }
 
 /// Removes the hooks of an interface, with every filter on them. `false`: there were none.

@@ -86,6 +86,12 @@ impl Injected {
         self.table.get(&self.kind).expect("the fault")
     }
 
+    /// The commands for a person, in their order.
+    pub(crate) fn explain(&self) -> Vec<String> {
+        let below = self.ground.iter().rev().flat_map(|(kind, undo)| self.table.get(kind).expect("the fault").explain(undo));
+        self.fault().explain(&self.undo).into_iter().chain(below).collect()
+    }
+
     /// Taken back, without what it stands on.
     pub(crate) async fn revert_leaf(&self) {
         self.fault().revert(&self.undo).await.expect("reverted");

@@ -33,6 +33,16 @@ impl From<TooLong> for FaultError {
 }
 
 impl Label {
+    /// Of what meets no packet, and only says whose something is.
+    pub(crate) fn mark(tag: &str) -> Self {
+        Self { tag: tag.to_owned(), way: Way::Out, packets: Match::default() }
+    }
+
+    /// Does it meet no packet?
+    pub(crate) fn is_mark(&self) -> bool {
+        self.packets.flows.is_empty()
+    }
+
     /// The program that matches these packets and says so: eight bytes an instruction.
     ///
     /// # Errors

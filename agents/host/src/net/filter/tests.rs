@@ -6,8 +6,12 @@ use proptest::prelude::*;
 
 use super::assemble::*;
 use super::label::TooLong;
-use super::{Label, MATCHED, NOT_MATCHED, compile};
+use super::{LONGEST, Label, MATCHED, NOT_MATCHED, compile};
 use crate::net::flow::{Family, Flow, Match, Network, PortRange, Protocol, Way};
+use crate::net::hook::{self, Hook};
+use crate::net::netlink::{self, Socket};
+use crate::net::testing::elsewhere;
+use crate::net::{link, qdisc};
 
 /// What the kernel's interpreter would do with a packet that begins with its network header.
 fn run(program: &[Instruction], ethertype: u16, vlan: bool, packet: &[u8]) -> u32 {
@@ -63,6 +67,8 @@ struct Packet {
     from: IpAddr,
     to: IpAddr,
     protocol: Protocol,
+    /// The type of a message of ICMP.
+    says: u8,
     from_port: u16,
     to_port: u16,
     /// Words of options (version 4), or kinds of extension headers (version 6) with their length.
@@ -81,7 +87,7 @@ impl Packet {
         let later = self.fragment.is_some_and(|f| f > 0);
         let body = match (later, self.protocol) {
             (true, _) => vec![0xAB; 16],
-            (false, Protocol::Icmp) => vec![8, 0, 0, 0, 0, 0, 0, 0],
+            (false, Protocol::Icmp) => vec![self.says, 0, 0, 0, 0, 0, 0, 0],
             (false, _) => [&self.from_port.to_be_bytes()[..], &self.to_port.to_be_bytes(), &[0; 16]].concat(),
         };
         let number = self.protocol.number(self.family());
@@ -134,8 +140,17 @@ fn belongs(packet: &Packet, flow: &Flow, way: Way) -> bool {
         && ports(&flow.own_ports, own_port)
 }
 
+/// Without these there is no link.
+fn is_of_neighbours(packet: &Packet) -> bool {
+    let is_told = packet.family() == Family::Ipv6 && packet.protocol == Protocol::Icmp && packet.fragment.is_none_or(|f| f == 0);
+    is_told && matches!(packet.says, 130..=137 | 143)
+}
+
 fn says(packets: &Match, way: Way, packet: &Packet) -> bool {
-    !packet.vlan && packets.flows.iter().any(|f| belongs(packet, f, way)) && !packets.except.iter().any(|f| belongs(packet, f, way))
+    !packet.vlan
+        && !is_of_neighbours(packet)
+        && packets.flows.iter().any(|f| belongs(packet, f, way))
+        && !packets.except.iter().any(|f| belongs(packet, f, way))
 }
 
 /// Few addresses and ports, so that they meet.
@@ -192,11 +207,13 @@ fn packets() -> impl Strategy<Value = Packet> {
     let ends = families().prop_flat_map(|f| (addresses(f), addresses(f)));
     let options = prop::collection::vec((any::<u8>(), any::<u8>()), 0..5);
     let fragment = prop_oneof![3 => Just(None), 1 => Just(Some(0)), 1 => (1u16..100).prop_map(Some)];
-    (ends, protocols(), 1u16..9, 1u16..9, options, fragment, prop::bool::weighted(0.05)).prop_map(
-        |((from, to), protocol, from_port, to_port, options, fragment, vlan)| Packet {
+    let says = prop_oneof![Just(8), Just(128), 129u8..=144];
+    (ends, (protocols(), says), 1u16..9, 1u16..9, options, fragment, prop::bool::weighted(0.05)).prop_map(
+        |((from, to), (protocol, says), from_port, to_port, options, fragment, vlan)| Packet {
             from,
             to,
             protocol,
+            says,
             from_port,
             to_port,
             options,
@@ -263,6 +280,7 @@ fn jumps_lead_forward_within_the_program() {
         from: last,
         to: last,
         protocol: Protocol::Udp,
+        says: 0,
         from_port: 1,
         to_port: 2,
         options: Vec::new(),
@@ -273,4 +291,29 @@ fn jumps_lead_forward_within_the_program() {
     let flows = (0..40).map(|_| Flow { peers: many(100), ..Flow::default() }).collect();
     let label = Label { tag: "chaos-a-1".into(), way: Way::Out, packets: Match { flows, except: Vec::new() } };
     assert_eq!(label.program(), Err(TooLong));
+}
+
+/// What the kernel takes it also tells of, and lets go again.
+#[test]
+fn the_longest_program_can_be_seen_and_removed() {
+    let Some(there) = elsewhere("the_longest_program_can_be_seen_and_removed") else { return };
+    let label = |tag: usize, hosts: u16| {
+        let peers = (0..hosts).map(|n| Network::new(IpAddr::from([0xfd00, 1, 2, 3, 4, 5, 6, n]), 128)).collect();
+        Label { tag: "x".repeat(tag), way: Way::Out, packets: Match { flows: vec![Flow { peers, ..Flow::default() }], except: Vec::new() } }
+    };
+    let hosts = (1..4096).rev().find(|n| label(0, *n).program().is_ok()).expect("some fit");
+    // What is left is filled to the last instruction by the name.
+    let tag = (0..200).rev().find(|n| label(*n, hosts).program().is_ok()).expect("some fit");
+    let program = label(tag, hosts).program().expect("the longest");
+    assert_eq!(program.len(), LONGEST * Instruction::SIZE);
+    there.run(|| {
+        let mut socket = Socket::open(netlink::Protocol::Route).expect("a socket");
+        let lo = link::by_name(&mut socket, "lo").expect("asked").expect("a loopback").index;
+        socket.request(qdisc::hooks(lo)).expect("its hooks");
+        hook::put(&mut socket, lo, Hook::Egress, u16::MAX, &program, lo).expect("taken");
+        let standing = hook::filters(&mut socket, lo, Hook::Egress).expect("listed");
+        assert_eq!(standing.iter().map(|f| &f.program).collect::<Vec<_>>(), [&program]);
+        hook::remove(&mut socket, lo, Hook::Egress, &standing[0], &standing).expect("removed");
+        assert_eq!(hook::filters(&mut socket, lo, Hook::Egress).expect("listed"), Vec::new());
+    });
 }

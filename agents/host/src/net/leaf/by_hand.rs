@@ -1,10 +1,13 @@
 //! A leaf, and what is left of one, as a person removes it.
 
+use std::path::Path;
+
 use super::{Leaf, is_device_of};
+use crate::cgroup::quoted;
+use crate::faults::in_namespace;
 use crate::net::hook::{self, Hook};
-use crate::net::link;
-use crate::net::namespace::Namespace;
 use crate::net::netlink::Socket;
+use crate::net::{link, root};
 
 impl Leaf {
     /// The same as shell commands for a person.
@@ -12,17 +15,21 @@ impl Leaf {
         let mut commands = Vec::new();
         for branch in &self.branches {
             for place in &branch.places {
-                let (dev, hook) = (&place.interface, place.hook.name());
-                commands.push(format!(
-                    "tc filter show dev {dev} {hook} | awk '/^filter/{{p=$5}} /device {}\\)/{{print p}}' | \
-                     while read p; do tc filter del dev {dev} {hook} pref $p; done",
-                    branch.device
-                ));
+                commands.push(filter_by_hand(&place.interface, place.hook, &branch.device));
             }
         }
         commands.extend(self.branches.iter().map(|branch| format!("ip link del {}", branch.device)));
-        within(&self.namespace, commands)
+        commands.iter().map(|command| in_namespace(&self.namespace, command)).collect()
     }
+}
+
+/// A shell's command that removes the filters that lead to a device.
+fn filter_by_hand(interface: &str, hook: Hook, device: &str) -> String {
+    let hook = hook.name();
+    let preferences = format!(r#"awk "/^filter/{{p=\$5}} /device {device}\)/{{print p}}""#);
+    let listed = format!(r#"tc filter show dev "$1" {hook} | {preferences}"#);
+    let each = format!(r#"while read p; do tc filter del dev "$1" {hook} pref $p; done"#);
+    format!("sh -c '{listed} | {each}' sh {}", quoted(Path::new(interface)))
 }
 
 /// Something of ours, found without an undo.
@@ -36,19 +43,24 @@ pub(crate) struct Stray {
     pub(crate) remove: String,
 }
 
-/// Every filter and then every device of ours in the namespace of the socket. What cannot be looked at holds none that we know of.
+/// Every filter, then every device, then all hooks of ours in the namespace of the socket. What cannot be looked at holds none that we know of.
 pub(crate) fn strays(socket: &mut Socket) -> Vec<Stray> {
     let links = link::all(socket).unwrap_or_default();
-    let mut found = Vec::new();
-    for (link, hook) in links.iter().flat_map(|l| [(l, Hook::Egress), (l, Hook::Ingress)]) {
-        for filter in hook::filters(socket, link.index, hook).unwrap_or_default() {
-            if let Some(label) = filter.label {
-                let what = format!("the filter at the {} of {}", hook.name(), link.name);
-                let remove = format!("tc filter del dev {} {} pref {}", link.name, hook.name(), filter.preference);
-                found.push(Stray { tag: label.tag, what, remove });
+    let (mut found, mut hooks) = (Vec::new(), Vec::new());
+    for link in &links {
+        for (hook, filter) in hook::all(socket, link.index).unwrap_or_default() {
+            let Some(label) = filter.label else { continue };
+            let hook = hook.name();
+            if label.is_mark() {
+                hooks.push(Stray { tag: label.tag, what: format!("the hooks of {}", link.name), remove: root::by_hand(&link.name) });
+            } else {
+                let remove = format!("tc filter del dev {} {hook} pref {}", quoted(Path::new(&link.name)), filter.preference);
+                found.push(Stray { tag: label.tag, what: format!("the filter at the {hook} of {}", link.name), remove });
             }
         }
     }
+    // On each of the two there is a mark.
+    hooks.dedup();
     let devices =
         links.iter().filter_map(|l| l.alias.as_ref().filter(|tag| tag.starts_with("chaos-") && is_device_of(l, tag)).map(|tag| (l, tag)));
     found.extend(devices.map(|(link, tag)| Stray {
@@ -56,14 +68,6 @@ pub(crate) fn strays(socket: &mut Socket) -> Vec<Stray> {
         what: format!("the device {}", link.name),
         remove: format!("ip link del {}", link.name),
     }));
+    found.extend(hooks);
     found
-}
-
-/// Commands as they are run in a namespace.
-pub(crate) fn within(namespace: &Namespace, commands: Vec<String>) -> Vec<String> {
-    if namespace.is_own() {
-        return commands;
-    }
-    let first = format!("# in the network namespace net:[{}]: nsenter --net --target {} sh", namespace.inode, namespace.process.pid);
-    std::iter::once(first).chain(commands).collect()
 }

@@ -53,7 +53,7 @@ impl Leaf {
             return Err(FaultError::new(says).hint(format!("`tc filter show dev {} {}` shows it", place.interface, place.hook.name())));
         }
         // Some kinds of filter are told of in several parts.
-        let others: BTreeSet<u16> = standing.iter().filter(|f| f.label.is_none()).map(|f| f.preference).collect();
+        let others: BTreeSet<(u32, u16)> = standing.iter().filter(|f| f.label.is_none()).map(|f| (f.chain, f.preference)).collect();
         let others = others.len();
         if others > 0 {
             notes.push(format!("{others} of somebody else's filters at {place} stay, but are not asked of the packets that this meets"));
