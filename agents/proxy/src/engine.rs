@@ -39,6 +39,7 @@ pub use proxy::Proxy;
 pub use source::{Source, copy};
 pub use tls::Tls;
 pub use upstream::Upstream;
+pub(crate) use upstream::is_itself;
 
 use crate::control;
 use crate::toxic::Speaks;
@@ -83,7 +84,7 @@ impl Engine {
     /// Opens a proxy: it listens, and can be controlled, when this returns.
     ///
     /// # Errors
-    /// If its address cannot be listened on, or its control socket cannot be made.
+    /// If its address cannot be listened on or is its upstream too, or its control socket cannot be made.
     pub fn open(&self, config: ProxyConfig) -> io::Result<Arc<Proxy>> {
         self.open_with(config, None)
     }
@@ -98,6 +99,10 @@ impl Engine {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let listener = listener::listen(config.listen)?;
+        if config.upstream.is(listener.local_addr()?) {
+            let message = "its upstream is its own address: the proxy would stand before itself";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let second = match &config.upstream {
             // A host without IPv6 has no connections of it.
             Upstream::Original { .. } => listener::listen((Ipv6Addr::UNSPECIFIED, 0).into()).ok(),

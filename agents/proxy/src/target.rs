@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::control::{ControlError, State, place, place_before, state};
+use crate::engine::is_itself;
 use crate::toxic::Speaks;
 
 /// Every kind of target that is a proxy.
@@ -72,7 +73,7 @@ impl TargetKind for Proxy {
         let Selector { listen, upstream, before, ports, .. } = selector;
         let error = |path: &str, message: &str, hint: &str| vec![SpecError::new(path, message).hint(hint)];
         match (listen, upstream, before, ports) {
-            (Some(listen), Some(upstream), None, None) if listen == upstream => {
+            (Some(listen), Some(upstream), None, None) if is_itself(listen, upstream) => {
                 error("upstream", "the proxy would stand before itself", "`listen` is where the application connects")
             }
             (Some(_), Some(_), None, None) | (None, None, Some(_), _) => Vec::new(),

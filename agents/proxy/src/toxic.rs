@@ -319,6 +319,8 @@ pub struct ArmedToxic {
     pub with: Value,
     /// What chance starts from.
     pub seed: u64,
+    /// No other toxic of this process has it, not even a later one of the same id; kept across adjustments.
+    pub serial: u64,
     /// Of its fields: grows with each adjustment.
     pub generation: u64,
     /// When it was armed.
@@ -334,6 +336,12 @@ pub struct ArmedToxic {
 }
 
 impl ArmedToxic {
+    /// What tells it, with these fields, from all others.
+    #[must_use]
+    pub fn identity(&self) -> (u64, u64) {
+        (self.serial, self.generation)
+    }
+
     /// It acted, on one message or piece.
     pub fn met(&self) {
         self.hits.fetch_add(1, Ordering::Relaxed);

@@ -327,7 +327,7 @@ impl State {
         let (way, connection) = (self.way, self.live.connection());
         let mut before = std::mem::take(&mut self.streams);
         for toxic in self.live.current() {
-            let known = before.iter().position(|r| r.toxic.id == toxic.id && r.toxic.generation == toxic.generation);
+            let known = before.iter().position(|r| r.toxic.identity() == toxic.identity());
             let stream = match known {
                 Some(at) => Some(before.swap_remove(at).stream),
                 None => toxic.act.transport().and_then(|act| act.stream(way, Chance::new(toxic.seed, connection * 2 + way as u64))),

@@ -22,6 +22,9 @@ pub(crate) const MOST_TOXICS: usize = 256;
 /// How long an id may be.
 const LONGEST_ID: usize = 256;
 
+/// What the next toxic is known by within this process.
+static SERIALS: AtomicU64 = AtomicU64::new(0);
+
 /// One proxy of an engine.
 pub struct Proxy {
     pub(crate) listen: SocketAddr,
@@ -106,6 +109,7 @@ impl Proxy {
         self.armory.change(|toxics| {
             let before = toxics.iter_mut().find(|t| t.id == id).ok_or_else(missing)?;
             *before = Arc::new(ArmedToxic {
+                serial: before.serial,
                 generation: before.generation + 1,
                 since: before.since,
                 first_new: before.first_new,
@@ -145,6 +149,7 @@ impl Proxy {
             kind: made.kind,
             with: with.clone(),
             seed: seed_of(id),
+            serial: SERIALS.fetch_add(1, Ordering::Relaxed),
             generation: 0,
             since: Mono::now(),
             first_new: self.connections(),

@@ -1,7 +1,7 @@
 //! What a proxy stands before.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -36,10 +36,19 @@ impl Upstream {
         for _ in 0..TRIES {
             match self.once(client).await {
                 Err(error) if is_exhausted(&error) => clock.sleep(PAUSE).await,
-                done => return done,
+                done => return done.and_then(|upstream| not_ourselves(upstream, client)),
             }
         }
-        self.once(client).await
+        not_ourselves(self.once(client).await?, client)
+    }
+
+    /// Would a proxy that listens there stand before itself? Each of its connections would make another, without end.
+    ///
+    /// A name is looked up only where the ports are the same; one that is not known yet may still become known.
+    pub(super) fn is(&self, listen: SocketAddr) -> bool {
+        let Self::Fixed(to) = self else { return false };
+        to.port() == listen.port()
+            && (to.host(), to.port()).to_socket_addrs().is_ok_and(|mut all| all.any(|to| reaches(to.ip().to_canonical(), listen.ip())))
     }
 
     async fn once(&self, client: &TcpStream) -> io::Result<TcpStream> {
@@ -59,6 +68,37 @@ impl Upstream {
             }
         }
     }
+}
+
+/// Is it plain, before any name is looked up, that a proxy would stand before itself?
+pub(crate) fn is_itself(listen: &Address, upstream: &Address) -> bool {
+    let ip = |address: &Address| match address.host() {
+        "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
+        host => host.parse().ok(),
+    };
+    let same = || ip(upstream).zip(ip(listen)).is_some_and(|(to, listen)| reaches(to.to_canonical(), listen));
+    listen.port() == upstream.port() && listen.port() != 0 && (listen.host() == upstream.host() || same())
+}
+
+/// Is a socket that listens at `listen` reached by `to`, if the ports are the same?
+fn reaches(to: IpAddr, listen: IpAddr) -> bool {
+    let listen = listen.to_canonical();
+    let every = match listen {
+        // Every address of this machine; those that are not of the loopback are known only once one of them is connected to.
+        IpAddr::V4(all) => all.is_unspecified() && to.is_ipv4(),
+        IpAddr::V6(all) => all.is_unspecified(),
+    };
+    // To connect to "any" address is to connect to the loopback.
+    to == listen || every && to.is_loopback() || to.is_unspecified() && (every || listen.is_loopback() && listen.is_ipv4() == to.is_ipv4())
+}
+
+/// Whatever was looked up, and wherever a listening socket is reached: who connects to where the client did, connects to this proxy.
+fn not_ourselves(upstream: TcpStream, client: &TcpStream) -> io::Result<TcpStream> {
+    let (to, here) = (upstream.peer_addr()?, client.local_addr()?);
+    if to.port() == here.port() && to.ip().to_canonical() == here.ip().to_canonical() {
+        return Err(io::Error::other("the proxy stands before itself"));
+    }
+    Ok(upstream)
 }
 
 async fn first_of(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
@@ -88,4 +128,35 @@ fn set_mark(socket: &impl AsFd, mark: u32) -> io::Result<()> {
     let done =
         unsafe { libc::setsockopt(socket.as_fd().as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, std::ptr::from_ref(&mark).cast(), length) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_before_itself_is_known_by_its_addresses() {
+        let itself = |listen: &str, upstream: &str| is_itself(&listen.parse().expect("an address"), &upstream.parse().expect("an address"));
+        assert!(itself("127.0.0.1:80", "localhost:80"));
+        assert!(itself("store:80", "store:80"));
+        assert!(itself("0.0.0.0:80", "127.0.0.2:80"));
+        assert!(itself("[::]:80", "127.0.0.1:80"));
+        assert!(itself("127.0.0.1:80", "0.0.0.0:80"));
+        assert!(!itself("127.0.0.1:80", "127.0.0.2:80"));
+        assert!(!itself("127.0.0.1:80", "localhost:81"));
+        assert!(!itself("0.0.0.0:80", "10.1.2.3:80"), "of another machine, as far as anybody knows");
+    }
+
+    #[tokio::test]
+    async fn whoever_connects_to_where_the_client_did_connects_to_itself() {
+        let ours = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = ours.local_addr().expect("its address");
+        let _client = TcpStream::connect(at).await.expect("it connects");
+        let (client, _) = ours.accept().await.expect("it is accepted");
+        let upstream = TcpStream::connect(at).await.expect("it connects");
+        assert!(not_ourselves(upstream, &client).is_err());
+        let upstream = TcpStream::connect(other.local_addr().expect("its address")).await.expect("it connects");
+        assert!(not_ourselves(upstream, &client).is_ok());
+    }
 }

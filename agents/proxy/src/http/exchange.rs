@@ -125,7 +125,7 @@ impl Guide {
     }
 
     pub(super) fn is_armed(&mut self, toxic: &ArmedToxic) -> bool {
-        self.live.current().iter().any(|armed| armed.id == toxic.id)
+        self.live.current().iter().any(|armed| armed.serial == toxic.serial)
     }
 }
 

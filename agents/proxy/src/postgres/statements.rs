@@ -47,7 +47,7 @@ impl<'a> Statements<'a> {
 
     /// What a toxic says of a statement, which it is asked only once.
     fn verdict(&self, waiting: &mut Waiting, kinds: &[&'static str], toxic: &ArmedToxic, act: &dyn super::Act) -> Verdict {
-        let asked_as = (toxic.seed, toxic.generation);
+        let asked_as = toxic.identity();
         if let Some((_, verdict)) = waiting.said.iter().find(|(key, _)| *key == asked_as) {
             return verdict.clone();
         }

@@ -50,7 +50,7 @@ impl<'a> Commands<'a> {
 
     /// What a toxic says of a command, which it is asked only once.
     fn verdict(&self, waiting: &mut Waiting, toxic: &ArmedToxic, act: &dyn super::Act) -> Verdict {
-        let asked_as = (toxic.seed, toxic.generation);
+        let asked_as = toxic.identity();
         if let Some((_, verdict)) = waiting.said.iter().find(|(key, _)| *key == asked_as) {
             return verdict.clone();
         }

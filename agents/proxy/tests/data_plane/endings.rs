@@ -207,3 +207,14 @@ fn an_end_comes_late_and_bytes_do_not() {
     assert!(begun.elapsed() >= Duration::from_millis(800));
     assert_eq!(proxy.toxics()[0].hits(), 1);
 }
+
+#[test]
+fn a_proxy_before_itself_is_refused() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    for host in ["127.0.0.1", "localhost", "0.0.0.0"] {
+        let upstream = chaos_proxy::Upstream::Fixed(format!("{host}:{}", free.port()).parse().expect("an address"));
+        let config = chaos_proxy::ProxyConfig { listen: free, upstream, speaks: Speaks::Tcp };
+        let error = crate::scenes::engine().open(config).err().expect("it is refused");
+        assert!(error.to_string().contains("before itself"), "{error}");
+    }
+}

@@ -128,3 +128,22 @@ fn bad_fields_are_refused_and_change_nothing() {
     assert!(proxy.arm("x", "tcp.down", &json!({})).is_err(), "the id is taken");
     assert_eq!(proxy.toxics().len(), 1);
 }
+
+#[test]
+fn another_toxic_of_the_same_id_is_another_toxic() {
+    let proxy = Standing::before(echo(), Speaks::Tcp);
+    proxy.arm("x", "tcp.rate", &json!({"rate": "1 GB/s"})).expect("it is armed");
+    let mut clients: Vec<TcpStream> = (0..40).map(|_| proxy.connect()).collect();
+    for client in &mut clients {
+        round_trip(client, b"hello");
+    }
+    // Within a moment, so that many connections see only the second.
+    proxy.disarm("x");
+    proxy.arm("x", "tcp.blackhole", &json!({})).expect("it is armed");
+    clients.iter_mut().for_each(|client| client.write_all(b"hello").expect("it is sent"));
+    std::thread::sleep(Duration::from_millis(300));
+    for client in &mut clients {
+        client.set_nonblocking(true).expect("not blocking");
+        assert!(client.read(&mut [0; 1]).is_err(), "nothing comes");
+    }
+}
