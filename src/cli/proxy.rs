@@ -40,6 +40,9 @@ pub struct Args {
     /// With --certificate: speak TLS to the upstream too, whose certificate must bear this name
     #[arg(long, value_name = "NAME", requires = "certificate")]
     upstream_tls: Option<String>,
+    /// With --certificate: the upstream understands HTTP/2 without TLS too; clients are offered HTTP/1.1 alone otherwise
+    #[arg(long, requires = "certificate", conflicts_with = "upstream_tls")]
+    upstream_http2: bool,
     /// With --upstream-tls: the authorities to trust (PEM), instead of those of this host
     #[arg(long, value_name = "FILE", requires = "upstream_tls")]
     upstream_ca: Option<PathBuf>,
@@ -133,6 +136,7 @@ fn tls(args: &Args) -> std::io::Result<Option<Tls>> {
     let tls = Tls::terminating(certificate, key)?;
     match &args.upstream_tls {
         Some(name) => tls.to_upstream(name, args.upstream_ca.as_deref()).map(Some),
+        None if args.upstream_http2 => Ok(Some(tls.with_http2())),
         None => Ok(Some(tls)),
     }
 }

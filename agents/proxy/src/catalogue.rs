@@ -82,12 +82,28 @@ impl Visitor for Makers {
 }
 
 fn made<T: Toxic>(with: &Value, speaks: Speaks) -> Result<Made, SpecError> {
+    known::<T>(with)?;
     let toxic: T = serde_path_to_error::deserialize(with).map_err(|e| SpecError::new(e.path().to_string(), e.into_inner().to_string()))?;
     if let Some(error) = toxic.check().into_iter().next() {
         return Err(error);
     }
     understood::<T>(speaks)?;
     Ok(Made { kind: T::KIND, connections: toxic.connections(), act: toxic.act() })
+}
+
+/// Has it no other fields than a toxic of this kind? One that is dropped could be a selector, and everything would be meant.
+fn known<T: Toxic>(with: &Value) -> Result<(), SpecError> {
+    // serde cannot say it: `deny_unknown_fields` and `flatten` exclude each other.
+    let schema = schemars::schema_for!(T);
+    let Some(fields) = schema.get("properties").and_then(Value::as_object) else { return Ok(()) };
+    match with.as_object().and_then(|with| with.keys().find(|name| !fields.contains_key(*name))) {
+        None => Ok(()),
+        Some(name) => {
+            let all: Vec<&str> = fields.keys().map(String::as_str).collect();
+            Err(SpecError::new(name.clone(), format!("{} has no field `{name}`", T::KIND))
+                .hint(format!("its fields are {}", all.join(", "))))
+        }
+    }
 }
 
 /// Can this toxic act on a proxy that speaks this?

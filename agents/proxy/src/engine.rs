@@ -38,6 +38,7 @@ pub(crate) use proxy::MOST_TOXICS;
 pub use proxy::Proxy;
 pub use source::{Source, copy};
 pub use tls::Tls;
+pub(crate) use tls::{Inside, Wire};
 pub use upstream::Upstream;
 pub(crate) use upstream::is_itself;
 

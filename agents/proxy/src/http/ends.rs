@@ -131,8 +131,3 @@ impl AsyncWrite for Socket<'_> {
         Poll::Ready(Ok(()))
     }
 }
-
-/// Both directions of an end, whatever is wrapped around it.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use h2::Reason;
 use tokio::task::JoinSet;
 
-use super::ends::Duplex;
 use super::exchange::{Exchange, Guide};
+use crate::engine::Wire;
 use crate::toxic::Ending;
 use stream::Stream;
 
@@ -19,7 +19,7 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const STREAMS_MAX: u32 = 256;
 
 /// Relays one connection until it is over, and says how the client is to see it end.
-pub(super) async fn relay(client: impl Duplex, upstream: impl Duplex, guide: Guide) -> Option<Ending> {
+pub(super) async fn relay(client: impl Wire, upstream: impl Wire, guide: Guide) -> Option<Ending> {
     let mut server = h2::server::Builder::new();
     server.initial_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
     server.max_concurrent_streams(STREAMS_MAX).enable_connect_protocol();

@@ -49,6 +49,16 @@ pub trait AnswerHead: Fields {
         let kind = self.get("content-type").unwrap_or_default();
         kind.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case("text/event-stream"))
     }
+
+    /// Can the events of its stream be told apart? Not where they are compressed.
+    fn has_events(&self) -> bool {
+        self.is_event_stream() && self.get("content-encoding").is_none_or(|coding| coding.trim().eq_ignore_ascii_case("identity"))
+    }
+
+    /// Has the answer to this method no content, whatever its fields say (RFC 9110 6.4.1)?
+    fn is_bare(&self, method: &str) -> bool {
+        method == "HEAD" || matches!(self.status(), 100..=199 | 204 | 304)
+    }
 }
 
 impl Fields for Head {

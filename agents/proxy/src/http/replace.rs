@@ -98,10 +98,10 @@ impl Toxic for Replace {
             errors.push(SpecError::new("patch", "the content is given twice").hint("leave out `body`, or `patch`"));
         }
         // A body cannot be added to, or taken from, an answer that began: those statuses have none.
-        if let Some(status) = self.status.filter(|s| !(200..=599).contains(s) || matches!(s, 204 | 304)) {
+        if let Some(status) = self.status.filter(|s| !(200..=599).contains(s) || matches!(s, 204 | 205 | 304)) {
             errors.push(
                 SpecError::new("status", format!("an answer cannot be made one with status {status}"))
-                    .hint("from 200 to 599, not 204, 304"),
+                    .hint("from 200 to 599, not 204, 205, 304"),
             );
         }
         errors.extend(self.set_headers.iter().filter_map(|(name, value)| check_field(name, value.as_deref())));

@@ -67,7 +67,7 @@ impl Toxic for Status {
         if !(200..=599).contains(&self.status) {
             errors.push(SpecError::new("status", format!("{} is no status of an answer", self.status)).hint("from 200 to 599"));
         }
-        if !self.body.is_empty() && matches!(self.status, 204 | 304) {
+        if !self.body.is_empty() && matches!(self.status, 204 | 205 | 304) {
             errors.push(SpecError::new("body", format!("an answer with status {} has no content", self.status)));
         }
         errors.extend(self.set_headers.iter().filter_map(|(name, value)| check_field(name, Some(value))));

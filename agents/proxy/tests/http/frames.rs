@@ -63,6 +63,15 @@ async fn answer(request: Request<RecvStream>, mut respond: h2::server::SendRespo
             let head = head.header("content-length", number).body(()).expect("a head");
             send_all(&mut respond.send_response(head, false)?, &pattern(number), true).await
         }
+        "/bare" => {
+            let status = u16::try_from(number).unwrap_or(204);
+            let head = head.status(status).header("content-length", 50).body(()).expect("a head");
+            respond.send_response(head, true).map(|_| ())
+        }
+        "/empty" => {
+            let head = head.header("content-length", 0).body(()).expect("a head");
+            respond.send_response(head, true).map(|_| ())
+        }
         "/reset" => {
             respond.send_reset(Reason::REFUSED_STREAM);
             Ok(())
@@ -171,6 +180,17 @@ async fn toxics_mean_single_streams() {
 
     stand.arm("http.replace", &json!({"body": "other"}));
     assert_eq!(ask("/bytes/5000").await.content, b"other");
+    stand.disarm("http.replace");
+
+    stand.arm("http.replace", &json!({"status": 500}));
+    let bare = ask("/bare/304").await;
+    assert_eq!((bare.head.status.as_u16(), &bare.head.headers["content-length"], bare.broken), (500, &0.into(), None));
+    stand.disarm("http.replace");
+
+    stand.arm("http.replace", &json!({"body": "other"}));
+    assert_eq!(ask("/empty/0").await.content, b"other");
+    let bare = ask("/bare/304").await;
+    assert_eq!((bare.head.status.as_u16(), bare.content.as_slice(), bare.broken), (304, &b""[..], None));
     stand.disarm("http.replace");
 
     stand.arm("stream.cut", &json!({"after_tokens": 2}));

@@ -143,6 +143,32 @@ fn a_stream_that_is_open_stalls_and_flows_on() {
     assert_eq!(client.rest(), b"");
 }
 
+/// What is compressed cannot be read: it passes as it comes.
+#[test]
+fn a_compressed_stream_flows() {
+    let (push, parts) = mpsc::channel::<&[u8]>();
+    let parts = Arc::new(Mutex::new(parts));
+    let upstream = server(move |mut stream: TcpStream| {
+        let mut asked = [0; 18];
+        std::io::Read::read_exact(&mut stream, &mut asked).expect("it is asked");
+        let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\r\n";
+        stream.write_all(head).expect("it is sent");
+        let parts = parts.lock().expect("the parts");
+        while let Ok(part) = parts.recv_timeout(PATIENCE) {
+            stream.write_all(part).expect("it is sent");
+        }
+    });
+    let stand = Stand::before(upstream, Speaks::Sse);
+    stand.arm("stream.cut", &json!({"after_tokens": 0}));
+    let mut client = stand.client();
+    client.send(b"GET / HTTP/1.1\r\n\r\n");
+    client.head().expect("a head");
+    for part in [&b"\x1f\x8b\x08\0\x01"[..], b"\x02\x03", b"\xff\xff"] {
+        push.send(part).expect("it is pushed");
+        assert_eq!(client.exactly(part.len()), part, "before the next one comes");
+    }
+}
+
 #[test]
 fn tokens_pass_one_by_one_as_they_come() {
     let (stand, push) = paced();

@@ -88,7 +88,7 @@ async fn toxics_meet_what_is_inside_with_and_without_tls_behind() {
 #[tokio::test]
 async fn http_2_is_agreed_on_with_the_client() {
     let (folder, engine) = (certificate(), Engine::start().expect("an engine"));
-    let behind = proxy(&engine, super::frames::server().await, Some(terminating(folder.path())), Speaks::Sse);
+    let behind = proxy(&engine, super::frames::server().await, Some(terminating(folder.path()).with_http2()), Speaks::Sse);
     let again = terminating(folder.path()).to_upstream("localhost", Some(&folder.path().join("cert.pem"))).expect("a name");
     let before = proxy(&engine, behind.listen(), Some(again), Speaks::Http);
     let stream = connected(&before, folder.path(), &[b"h2", b"http/1.1"]).await;
@@ -102,6 +102,22 @@ async fn http_2_is_agreed_on_with_the_client() {
     assert!(answer.content == content);
     before.arm("x", "http.status", &json!({"status": 503})).expect("it is armed");
     assert_eq!(super::frames::ask(&requests, "/echo", b"", None).await.expect("an answer").head.status, 503);
+}
+
+/// Nothing is agreed on with a client that the upstream does not speak: without TLS behind, and with.
+#[tokio::test]
+async fn clients_that_know_more_speak_what_the_upstream_speaks() {
+    let (folder, engine) = (certificate(), Engine::start().expect("an engine"));
+    let behind = proxy(&engine, web().0, Some(terminating(folder.path())), Speaks::Http);
+    let again = terminating(folder.path()).to_upstream("localhost", Some(&folder.path().join("cert.pem"))).expect("a name");
+    let before = proxy(&engine, behind.listen(), Some(again), Speaks::Http);
+    for proxy in [&behind, &before] {
+        let mut client = connected(proxy, folder.path(), &[b"h2", b"http/1.1"]).await;
+        assert_eq!(client.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        assert!(get(&mut client, "/bytes/9", &pattern(9)).await.starts_with(b"HTTP/1.1 200"));
+        let mut client = connected(proxy, folder.path(), &[]).await;
+        assert!(get(&mut client, "/bytes/9", &pattern(9)).await.starts_with(b"HTTP/1.1 200"), "offers nothing");
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! What `http.*` does, and does not do.
 
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use chaos_proxy::toxic::Speaks;
 use serde_json::json;
 
-use super::scaffold::{Log, Stand, pattern, web};
+use super::scaffold::{Log, Stand, pattern, server, web};
 
 fn stand() -> (Stand, Log) {
     let (address, log) = web();
@@ -160,6 +161,71 @@ fn content_status_and_fields_are_replaced() {
     stand.disarm("http.replace");
 }
 
+/// Answers that have no content, whatever they say of its length, become ones that have: the client must see where those end.
+#[test]
+fn an_answer_without_content_gets_one() {
+    let upstream = server(|mut stream| {
+        let mut asked = Vec::new();
+        while asked.windows(4).filter(|end| end == b"\r\n\r\n").count() < 4 {
+            let mut buffer = [0; 1024];
+            let n = stream.read(&mut buffer).expect("it is asked");
+            assert_ne!(n, 0, "the client waits for its answers");
+            asked.extend_from_slice(&buffer[..n]);
+        }
+        let answers = b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 304 Not Modified\r\nContent-Length: 50\r\n\r\n\
+            HTTP/1.1 200 OK\r\nContent-Length: 50\r\nContent-Type: text/event-stream\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(answers).expect("it is sent");
+    });
+    let asked = |with: serde_json::Value| {
+        let stand = Stand::before(upstream, Speaks::Http);
+        stand.arm("http.replace", &with);
+        let mut client = stand.client();
+        client.send("GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nHEAD /c HTTP/1.1\r\n\r\nGET /d HTTP/1.1\r\n\r\n");
+        let answers: Vec<_> = ["GET", "GET", "HEAD", "GET"].into_iter().map(|method| client.answer(method)).collect();
+        assert_eq!(client.rest(), b"", "{with}");
+        let hits = stand.proxy.toxics()[0].hits();
+        (answers.into_iter().map(|a| (a.status(), a.text().to_owned(), a.complete)).collect::<Vec<_>>(), hits)
+    };
+    let empty = (500, String::new(), true);
+    assert_eq!(asked(json!({"status": 500})).0, vec![empty.clone(); 4]);
+    let other = (500, "other".to_owned(), true);
+    assert_eq!(asked(json!({"status": 500, "body": "other"})).0, [other.clone(), other.clone(), empty, other]);
+    let (answers, hits) = asked(json!({"body": "other"}));
+    let bare = |status| (status, String::new(), true);
+    assert_eq!(answers, [bare(204), bare(304), bare(200), (200, "other".to_owned(), true)]);
+    assert_eq!(hits, 1, "one answer had room for it");
+}
+
+#[test]
+fn the_trailers_of_replaced_content_are_not_promised() {
+    let upstream = server(|mut stream| {
+        let mut asked = [0; 18];
+        stream.read_exact(&mut asked).expect("it is asked");
+        let answer = b"HTTP/1.1 200 OK\r\nTrailer: X-T\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-T: 1\r\n\r\n";
+        stream.write_all(answer).expect("it is sent");
+    });
+    let stand = Stand::before(upstream, Speaks::Http);
+    stand.arm("http.replace", &json!({"body": "other"}));
+    let mut client = stand.client();
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    let answer = client.answer("GET");
+    assert_eq!((answer.text(), answer.head.get("trailer")), ("other", None));
+}
+
+/// A selector that is misspelt and dropped would mean everything.
+#[test]
+fn fields_that_a_toxic_does_not_have_are_refused() {
+    let (stand, _) = stand();
+    for (kind, with) in [
+        ("http.delay", json!({"delay": "1s", "methodes": ["POST"]})),
+        ("http.status", json!({"status": 503, "paths": "/x"})),
+        ("stream.cut", json!({"after_tokens": 1, "pth": "/x"})),
+        ("tcp.latency", json!({"delay": "1s", "jiter": "1s"})),
+    ] {
+        assert!(stand.proxy.arm("x", kind, &with).is_err(), "{kind} {with}");
+    }
+}
+
 #[test]
 fn bad_fields_are_refused() {
     let (stand, _) = stand();
@@ -173,6 +239,8 @@ fn bad_fields_are_refused() {
         ("http.replace", json!({})),
         ("http.replace", json!({"body": "x", "patch": {}})),
         ("http.replace", json!({"status": 304})),
+        ("http.replace", json!({"status": 205})),
+        ("http.status", json!({"status": 205, "body": "x"})),
         ("stream.error", json!({"after_tokens": 1, "event": "a\nb"})),
         ("http.delay", json!({})),
     ] {
@@ -202,7 +270,6 @@ fn a_large_body_passes_every_toxic_that_does_not_mean_it() {
     }
     let (mut writer, body) = (client.stream.try_clone().expect("a clone"), content.clone());
     let sending = std::thread::spawn(move || {
-        use std::io::Write;
         let head = format!("POST /echo HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
         writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(&body)).expect("it is sent");
     });

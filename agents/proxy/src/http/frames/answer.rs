@@ -30,19 +30,28 @@ impl Answer<'_> {
     /// Relays it.
     pub(super) async fn relay(self, answer: Response<RecvStream>) -> Result<(), Broken> {
         let (mut head, mut body) = answer.into_parts();
+        let method = self.exchange.request.method();
+        let (came_bare, has_events) = (head.is_bare(method), head.has_events());
         let mut courses = self.guide.courses(self.exchange, &mut head);
         self.guide.wait_for_head(&courses).await;
         let replacements = replacements(&mut courses);
+        let is_bare = head.is_bare(method);
         let mut gathered = Gathered::default();
-        if !replacements.is_empty() && !body.is_end_stream() {
+        if came_bare && !is_bare {
+            // Its length was that of something else: with the new status it would be one that never comes.
+            gathered.content = replaced(&[], replacements).unwrap_or_default();
+            head.set("content-length", &gathered.content.len().to_string());
+        } else if !replacements.is_empty() && !is_bare {
             gathered = gather(&mut body).await?;
             if let Some(new) = gathered.is_whole.then(|| replaced(&gathered.content, replacements)).flatten() {
                 head.set("content-length", &new.len().to_string());
                 gathered.content = new;
             }
         }
-        let mut content = Content::new(&courses, head.is_event_stream());
-        announce(&mut head, &content);
+        let mut content = Content::new(&courses, has_events && !is_bare);
+        if !is_bare {
+            announce(&mut head, &content, has_events);
+        }
         let ended = body.is_end_stream() && gathered.content.is_empty();
         let mut send = self.respond.send_response(Response::from_parts(head, ()), ended)?;
         if ended {
@@ -101,9 +110,9 @@ async fn gather(body: &mut RecvStream) -> Result<Gathered, Broken> {
 }
 
 /// Says in the head how long the content becomes, where it said how long it is.
-fn announce(head: &mut response::Parts, content: &Content) {
+fn announce(head: &mut response::Parts, content: &Content, has_events: bool) {
     let Some(length) = head.get("content-length").and_then(|l| l.parse().ok()) else { return };
-    if head.is_event_stream() {
+    if has_events {
         head.remove("content-length");
     } else if content.shortened(length) != length {
         head.set("content-length", &content.shortened(length).to_string());

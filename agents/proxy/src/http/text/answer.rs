@@ -31,10 +31,18 @@ where
 {
     /// Relays it.
     pub(super) async fn relay(mut self, mut head: Head, framing: Framing) -> Result<Became, Over> {
+        let method = self.exchange.request.method();
+        let (came_bare, has_events) = (head.is_bare(method), head.has_events());
         let mut courses = self.guide.courses(self.exchange, &mut head);
         self.guide.wait_for_head(&courses).await;
         let replacements = replacements(&mut courses);
-        if !replacements.is_empty() && framing != Framing::Length(0) {
+        let is_bare = head.is_bare(method);
+        if came_bare && !is_bare {
+            // Its length was that of something else, or of nothing: with the new status the client would wait for it.
+            let new = replaced(&[], replacements).unwrap_or_default();
+            return self.instead(head, &new, &courses).await;
+        }
+        if !replacements.is_empty() && !is_bare {
             let (raw, whole) = self.gather(framing).await?;
             if let Some(new) = whole.and_then(|content| replaced(&content, replacements)) {
                 return self.instead(head, &new, &courses).await;
@@ -42,7 +50,7 @@ where
             self.upstream.put_back(raw);
         }
         // A stream of events whose length is known was complete before it was sent: nobody waits for its next token.
-        let is_stream = head.is_event_stream() && (!matches!(framing, Framing::Length(_)) || !courses.is_empty());
+        let is_stream = has_events && !is_bare && (!matches!(framing, Framing::Length(_)) || !courses.is_empty());
         let content = Content::new(&courses, is_stream);
         let chunks = announce(&mut head, framing, &content, is_stream);
         self.client.push(head.bytes()).await?;
@@ -70,6 +78,7 @@ where
     async fn instead(&mut self, mut head: Head, new: &[u8], courses: &Courses) -> Result<Became, Over> {
         let mut content = Content::new(courses, false);
         head.remove("transfer-encoding");
+        head.remove("trailer");
         head.set("content-length", &content.shortened(new.len() as u64).to_string());
         self.client.push(head.bytes()).await?;
         let mut sink = Text { client: self.client, chunks: false };
