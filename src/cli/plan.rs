@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use chaos_core::experiment::{Experiment, SystemProcess};
 use chaos_core::lever::Lever;
 use chaos_core::state_dir::StateDir;
 use chaos_core::target::Target;
@@ -11,7 +12,7 @@ use super::validate::Format;
 use super::worlds::Worlds;
 use super::{Console, Failure, Global};
 use crate::experiment::{self, Loaded};
-use crate::plan::{self, Refusal};
+use crate::plan::{self, Known, Refusal, Wave};
 use crate::report;
 
 /// Arguments.
@@ -46,14 +47,30 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
             }
             Ok(ExitCode::SUCCESS)
         }
-        // What the experiment starts itself cannot be found before it runs.
-        Err(refusals) if !loaded.experiment.system.is_empty() && refusals.iter().all(|r| r.path.starts_with("targets.")) => {
-            console.data(report::outline(&loaded.experiment, console.style_out()));
-            console.say("\nnothing was checked against the world: the experiment's own `system` is not running yet");
-            Ok(ExitCode::SUCCESS)
+        Err(refusals) if refusals.iter().all(|r| r.path.starts_with("targets.")) => {
+            // What the experiment starts itself cannot be found before it runs.
+            match super::wait_for(started_by_the_run(&loaded.experiment, &known))? {
+                Ok(own) if own.is_empty() => Err(refused(&loaded, &refusals, console)),
+                Ok(own) => {
+                    console.data(report::outline(&loaded.experiment, &own, console.style_out()));
+                    console.say("\nnothing was checked against the world: what the run starts itself is not running yet");
+                    Ok(ExitCode::SUCCESS)
+                }
+                Err(refusals) => Err(refused(&loaded, &refusals, console)),
+            }
         }
         Err(refusals) => Err(refused(&loaded, &refusals, console)),
     }
+}
+
+/// The proxies that targets need, and the experiment's own system. Who stands before a process of that is known once it runs.
+async fn started_by_the_run(experiment: &Experiment, known: &Known<'_>) -> Result<Vec<SystemProcess>, Vec<Refusal>> {
+    let mut own = plan::standing(experiment, "plan", known, Wave::First).await?;
+    own.extend(experiment.system.iter().cloned());
+    if experiment.system.is_empty() {
+        own.extend(plan::standing(experiment, "plan", known, Wave::AfterSystem).await?);
+    }
+    Ok(own)
 }
 
 /// Refusals of a plan, each at its place in the file.

@@ -1,6 +1,6 @@
 //! A plan for people: what will be harmed, how it is taken back, what is measured, before anything happens.
 
-use chaos_core::experiment::{Action, BlastRadius, Experiment, Hold, Hypothesis, Objective, SetLimits, Step, TargetSet};
+use chaos_core::experiment::{Action, BlastRadius, Experiment, Hold, Hypothesis, Objective, SetLimits, Step, SystemProcess, TargetSet};
 use chaos_core::fault::{Grade, Reach, Reversibility};
 use chaos_core::plan::{Plan, PlannedInjection};
 use chaos_core::target::Target;
@@ -45,19 +45,19 @@ pub fn plan(plan: &Plan, experiment: &Experiment, style: Style) -> String {
     page.out
 }
 
-/// What can be said before the experiment's own system runs and its targets exist.
+/// What can be said before what the run starts itself is there, and the targets exist.
 #[must_use]
-pub fn outline(experiment: &Experiment, style: Style) -> String {
+pub fn outline(experiment: &Experiment, own: &[SystemProcess], style: Style) -> String {
     let mut page = Page::about(experiment, style);
     page.heading("What it starts itself");
-    for process in &experiment.system {
+    for process in own {
         page.line(2, &format!("{}: {}", process.name, process.run.join(" ")));
     }
     page.heading("What may be harmed");
     for set in &experiment.targets {
         page.line(2, &format!("{}: {}", set.name, selector(set)));
     }
-    page.line(2, "which of them exactly is known once the system runs; every limit is checked again then");
+    page.line(2, "which of them exactly is known once that runs; every limit is checked again then");
     page.limits(&experiment.blast_radius);
     page.heading("What will be done");
     page.steps(&experiment.method, 2, true);
