@@ -46,7 +46,7 @@ pub fn faults(world: &Arc<Host>) -> Table {
         .with(faults::disk_fill::DiskFill, world)
         .with(faults::file_corrupt::FileCorrupt, world)
         .with(faults::net_partition::NetPartition, world)
-        .with(faults::net_reset::NetReset, world)
+        .with(faults::net_reset::NetReset::default(), world)
         .with(faults::net_dns::NetDns, world)
         .with(Shaped(faults::net_delay::NetDelay), world)
         .with(Shaped(faults::net_loss::NetLoss), world)

@@ -204,6 +204,10 @@ async fn connections_are_counted_and_new_ones_can_be_made() {
     assert!(none.notes.iter().any(|n| n == "no connection matches now"), "{:?}", none.notes);
     fault.inject(arm(id("none"), none.undo.clone())).await.expect("injected");
     assert_eq!(fault.inspect(&none.undo).await.expect("inspected"), Presence::whole().met(Met::Idle));
+    // Those that began after the plan are reset as well, and counted.
+    let _late = networked.connection();
+    fault.inject(arm(id("none"), none.undo.clone())).await.expect("injected");
+    assert_eq!(fault.inspect(&none.undo).await.expect("inspected"), Presence::whole().met(Met::Count(1)));
 
     let mut connections: Vec<_> = (0..5).map(|_| networked.connection()).collect();
     let id = id("reset");

@@ -57,6 +57,7 @@ async fn presence(injected: &Injected) -> Presence {
 fn transfer(from: &Namespace, to: &Namespace, address: &str, port: u16, bytes: u64) -> Duration {
     let address = SocketAddr::new(address.parse().expect("an address"), port);
     let listener = to.run(|| TcpListener::bind(address).expect("a listener"));
+    let since = Instant::now();
     let sent_by = from.run(|| {
         std::thread::spawn({
             let stream = TcpStream::connect(address).expect("connected");
@@ -72,12 +73,17 @@ fn transfer(from: &Namespace, to: &Namespace, address: &str, port: u16, bytes: u
         })
     });
     let (mut stream, _) = listener.accept().expect("accepted");
-    let since = Instant::now();
     let mut read = Vec::new();
     stream.read_to_end(&mut read).expect("read");
     sent_by.join().expect("sent");
     assert_eq!(read.len() as u64, bytes);
     since.elapsed()
+}
+
+/// 1 MB over 500 kB/s takes two seconds, less what the bucket lets through at once; a busy machine is late.
+fn assert_narrow(took: Duration, what: &str) {
+    let late = if chaos_testbed::is_guest() { 20 } else { 6 };
+    assert!(took > Duration::from_millis(1700) && took < Duration::from_secs(late), "1 MB over 500 kB/s, {what}, took {took:?}");
 }
 
 #[tokio::test]
@@ -90,7 +96,7 @@ async fn a_narrow_line_narrows_what_is_meant_and_nothing_else() {
     assert_eq!(presence(&injected).await, Presence::whole().met(Met::Idle), "nothing has met it yet");
     for address in ["127.0.0.1", "::1"] {
         let slow = transfer(&there, &there, address, 8001, kbytes(1000));
-        assert!(slow > Duration::from_millis(900), "1 MB over 500 kB/s to {address} took {slow:?}");
+        assert_narrow(slow, &format!("to {address}"));
         let quick = transfer(&there, &there, address, 8002, kbytes(20_000));
         assert!(quick < Duration::from_secs(20), "20 MB beside it to {address} took {quick:?}");
     }
@@ -111,7 +117,7 @@ async fn what_comes_in_is_met_before_anybody_has_it() {
     let injected = Injected::new(&table, "net.rate", spec, &target, "1.0.0").await.expect("injected");
     for address in Pair::NEAR {
         let slow = transfer(&pair.far, &pair.near, address, 8001, kbytes(1000));
-        assert!(slow > Duration::from_millis(900), "in, to {address}: {slow:?}");
+        assert_narrow(slow, &format!("in, to {address}"));
         let beside = transfer(&pair.far, &pair.near, address, 8002, kbytes(10_000));
         assert!(beside < Duration::from_secs(15), "beside, to {address}: {beside:?}");
     }
@@ -135,7 +141,7 @@ async fn a_peer_is_met_by_address_and_port_over_the_interface_that_leads_there()
         assert_eq!(places.as_array().map(Vec::len), Some(1));
         for address in Pair::FAR {
             let slow = transfer(&pair.near, &pair.far, address, 9002, kbytes(1000));
-            assert!(slow > Duration::from_millis(900), "to {address}: {slow:?}");
+            assert_narrow(slow, &format!("to {address}"));
             let beside = transfer(&pair.near, &pair.far, address, 9004, kbytes(10_000));
             assert!(beside < Duration::from_secs(15), "beside, to {address}: {beside:?}");
         }
@@ -291,7 +297,7 @@ async fn rule_08_foreign_hooks_and_filters_stay() {
     let inward = json!({"rate": "500 kB/s", "interface": "eth0", "direction": "in"});
     let injected = Injected::new(&table, "net.rate", inward, &target, "3.0.0").await.expect("injected");
     let slow = transfer(&pair.far, &pair.near, Pair::NEAR[0], 8001, kbytes(1000));
-    assert!(slow > Duration::from_millis(900), "{slow:?}");
+    assert_narrow(slow, "through the older hook");
     injected.revert().await;
     before.assert_same(&Twin::of(pair.near.pid()), "the older hook");
 }
@@ -530,6 +536,10 @@ async fn what_cannot_be_meant_here_is_refused_and_changes_nothing() {
         let refused = refusal(&table, "net.rate", spec.clone(), target).await;
         assert!(refused.starts_with(why), "{spec}: {refused}");
     }
+    let mut moved = living_in(&there, &[8001]);
+    moved.facets.network_namespace = Some(1);
+    let refused = refusal(&table, "net.rate", json!({"rate": "1 MB/s"}), &moved).await;
+    assert!(refused.contains("now, and not in net:[1] any more"), "{refused}");
     let gone = target_that_ended();
     assert!(table.get("net.rate").expect("the fault").prepare(&json!({"rate": "1 MB/s"}), &gone, &id("1")).await.expect_err("gone").gone);
     before.assert_same(&Twin::of(there.pid()), "refused");

@@ -28,14 +28,17 @@ pub(crate) struct Spec {
 impl Shape for NetCorrupt {
     type Spec = Spec;
     const KIND: &'static str = "net.corrupt";
+    const LOSES: Option<&'static str> =
+        Some("what arrives damaged and is accepted all the same, and whatever is made of it, is not taken back");
 
     fn about() -> About {
         About {
             summary: "one bit of a packet is flipped, as by bad memory on the way",
-            about: "The packets meant are led through a device of our own (an `ifb`) with the kernel's `netem` at its root, which flips one bit, anywhere, \
-                in the share asked for.\n\n\
-                Checksums find that out: a damaged TCP segment is dropped by its receiver and sent again, so what is felt is loss. Only \
-                what has no checksum arrives damaged. Needs `sch_netem` in the kernel.",
+            about: "The packets meant are led through a device of our own (an `ifb`) with the kernel's `netem` at its root, which flips one bit \
+                in the share asked for: somewhere in the part of the packet that lies in one piece, of a large one often only its headers.\n\n\
+                Checksums find that out where the receiver computes them: a damaged TCP segment is dropped and sent again, so what is felt is \
+                loss. With `direction: in` a network card may have compared the checksum before the damage was done: then what is damaged is \
+                accepted, as packets without a checksum are in either direction, and what is made of it is not taken back. Needs `sch_netem` in the kernel.",
             example: "inject: net.corrupt\ninto: replicas\npick: 1\nwith: {share: 5%, direction: both}\nfor: 30s",
             rampable: &[],
         }

@@ -18,7 +18,8 @@ pub(crate) struct NetDelay;
 pub(crate) struct Spec {
     /// How long each packet waits.
     pub(crate) delay: Duration,
-    /// How far that varies, up and down. Packets keep their order.
+    /// How far that varies, up and down. Packets keep their order, so a slow one holds up those behind it: the busier the line, the
+    /// more the mean is above `delay`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) jitter: Option<Duration>,
     /// How much a packet's delay is like that of the one before. Needs `jitter`.
@@ -45,8 +46,10 @@ impl Shape for NetDelay {
             about: "The packets meant are led through a device of our own (an `ifb`) with the kernel's `netem` at its root, and come back to \
                 the interface as if nothing had happened: whatever stands at the interface's own root stays in force, untouched.\n\n\
                 Each packet of the chosen direction waits once, so a round trip grows by `delay` with `direction: out` or `in`, and by \
-                twice as much with `both`. At most 100,000 packets wait at once; more are lost. When the fault ends, what waits is still \
-                delivered, for at most a second. Needs `sch_netem` in the kernel.",
+                twice as much with `both`. On `lo` a packet that belongs to both directions waits once. At most 100,000 packets wait at once; \
+                more are lost. When the fault ends, what waits is still delivered, for at most a second.\n\n\
+                While it acts, the device is up: a program that starts then and takes the first interface it finds should be told which to \
+                take. Needs `sch_netem` in the kernel.",
             example: "inject: net.delay\ninto: replicas\npick: 1\nwith: {delay: 100ms, jitter: 10ms, hosts: [10.0.0.0/8], ports: 6379}\nfor: 30s",
             rampable: &["delay"],
         }

@@ -35,8 +35,9 @@ impl Shape for NetRate {
             about: "The packets meant are led through a device of our own (an `ifb`) with a token bucket (the kernel's `tbf`) at its root. All \
                 of them together share the rate, in each direction by itself.\n\n\
                 What comes faster waits, up to 200 ms of the rate or eight of the longest packets, as in a router; what does not fit is \
-                lost, and TCP slows down by that. When the fault ends, what waits is still delivered, for at most a second. Works \
-                without `sch_netem`.",
+                lost, and TCP slows down by that. When the fault ends, what waits is still delivered, for at most a second.\n\n\
+                While it acts, the device is up: a program that starts then and takes the first interface it finds should be told which to \
+                take. Works without `sch_netem`.",
             example: "inject: net.rate\ninto: replicas\npick: 1\nwith: {rate: 1 MB/s, direction: both}\nfor: 30s",
             rampable: &["rate"],
         }

@@ -1,6 +1,7 @@
 //! `net.reset`: established connections end, at once, on both sides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chaos_core::fault::{
@@ -20,7 +21,11 @@ use crate::net::traffic::{Direction, Traffic};
 use crate::world::{Host, HostView};
 
 /// Destroys connections.
-pub(crate) struct NetReset;
+#[derive(Default)]
+pub(crate) struct NetReset {
+    /// How many each injection of this process has reset: some may have begun after it was prepared.
+    reset: Mutex<BTreeMap<String, u64>>,
+}
 
 /// Which connections.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +42,8 @@ pub(crate) enum Undo {
     /// The first form.
     #[serde(rename = "1")]
     V1 {
+        /// The injection's.
+        tag: String,
         /// Where.
         namespace: Namespace,
         /// Which.
@@ -98,12 +105,13 @@ impl Fault for NetReset {
         Ok(Spec { traffic: spec.traffic.looked_up()? })
     }
 
-    async fn prepare(&self, spec: &Spec, target: &Target, _: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
+    async fn prepare(&self, spec: &Spec, target: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
         let aim = spec.traffic.aim(target, Direction::Both, view)?;
+        aim.namespace.is_planned(&target.facets)?;
         aim.namespace.run(can_destroy)?.map_err(|e| refused(&e))?;
         let meant = meant(&aim.namespace, &aim.packets)?;
         let cookies = meant.iter().map(|c| c.cookie).take(NOTED).collect();
-        let mut prepared = Prepared::new(Undo::V1 { namespace: aim.namespace, packets: aim.packets, cookies });
+        let mut prepared = Prepared::new(Undo::V1 { tag: id.tag(), namespace: aim.namespace, packets: aim.packets, cookies });
         prepared.notes = aim.notes;
         prepared.notes.push(match meant.len() {
             0 => "no connection matches now".into(),
@@ -116,9 +124,10 @@ impl Fault for NetReset {
     }
 
     async fn inject(&self, armed: Armed<Undo>, _: &Host) -> Result<Observed, FaultError> {
-        let Undo::V1 { namespace, packets, .. } = armed.undo();
+        let Undo::V1 { tag, namespace, packets, .. } = armed.undo();
         let meant = meant(namespace, packets)?;
         let destroyed = namespace.run(|| destroy(&meant, || !armed.cancelled()))?.map_err(|e| refused(&e))?;
+        self.reset.lock().unwrap_or_else(PoisonError::into_inner).insert(tag.clone(), destroyed);
         Ok(Observed::note(match destroyed {
             1 => "1 connection was reset".into(),
             n => format!("{n} connections were reset"),
@@ -126,19 +135,14 @@ impl Fault for NetReset {
     }
 
     async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
-        let Undo::V1 { namespace, cookies, .. } = undo;
-        if cookies.is_empty() {
-            return Ok(Presence::whole().met(Met::Idle));
-        }
-        let left = match namespace.run(established) {
-            Ok(all) => all.map_err(|e| refused(&e))?.into_iter().filter(|c| cookies.contains(&c.cookie)).count(),
-            Err(e) if FaultError::from(e.clone()).gone => 0,
-            Err(e) => return Err(e.into()),
-        };
-        Ok(match left {
-            0 => Presence::whole().met(Met::Count(cookies.len() as u64)),
-            left if left == cookies.len() => Presence::none(),
-            left => Presence::partial(format!("{left} of {} connections are still there", cookies.len())),
+        let Undo::V1 { tag, namespace, cookies, .. } = undo;
+        let left = if cookies.is_empty() { 0 } else { left(namespace, cookies)? };
+        let reset = self.reset.lock().unwrap_or_else(PoisonError::into_inner).get(tag).copied();
+        Ok(match (left, reset.unwrap_or(cookies.len() as u64)) {
+            (0, 0) => Presence::whole().met(Met::Idle),
+            (0, reset) => Presence::whole().met(Met::Count(reset)),
+            (left, _) if left == cookies.len() => Presence::none(),
+            (left, _) => Presence::partial(format!("{left} of {} connections are still there", cookies.len())),
         })
     }
 
@@ -148,6 +152,15 @@ impl Fault for NetReset {
 
     fn explain(&self, _: &Undo) -> Vec<String> {
         vec!["# connections were reset; nothing can be taken back".into()]
+    }
+}
+
+/// How many of these are still there.
+fn left(namespace: &Namespace, cookies: &BTreeSet<u64>) -> Result<usize, FaultError> {
+    match namespace.run(established) {
+        Ok(all) => Ok(all.map_err(|e| refused(&e))?.into_iter().filter(|c| cookies.contains(&c.cookie)).count()),
+        Err(e) if FaultError::from(e.clone()).gone => Ok(0),
+        Err(e) => Err(e.into()),
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) trait Shape: Send + Sync + 'static {
     /// As [`Fault::KIND`].
     const KIND: &'static str;
 
+    /// What it may do that nothing takes back.
+    const LOSES: Option<&'static str> = None;
+
     /// What differs from fault to fault in how they describe themselves.
     fn about() -> About;
     /// What is wrong with its own fields.
@@ -80,7 +83,7 @@ impl<S: Shape> Fault for Shaped<S> {
             facets: &[Facet::Process, Facet::NetworkNamespace],
             privileges: "root (CAP_NET_ADMIN, and CAP_SYS_ADMIN to enter a network namespace)",
             reach: Reach::NetworkNamespace,
-            reversibility: Reversibility::Exact,
+            reversibility: if S::LOSES.is_some() { Reversibility::WithLoss } else { Reversibility::Exact },
             persistence: Persistence::UntilReboot,
             latent: false,
             second_net: SecondNet::Tag,
@@ -105,13 +108,14 @@ impl<S: Shape> Fault for Shaped<S> {
 
     async fn prepare(&self, spec: &S::Spec, target: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
         let aim = S::traffic(spec).aim(target, Direction::Out, view)?;
+        aim.namespace.is_planned(&target.facets)?;
         let mtu = aim.interfaces.iter().map(|i| i.mtu).max().unwrap_or(0);
         let discipline = S::discipline(spec, mtu);
         let brought = kernel::can(&discipline)?;
         let leaf = Leaf::new(&aim, id.tag(), discipline, mtu);
         let notes = leaf.may_stand()?;
         let mut prepared = Prepared::new(Undo::V1(leaf));
-        prepared.notes = aim.notes.into_iter().chain(brought).chain(notes).collect();
+        prepared.notes = aim.notes.into_iter().chain(brought).chain(notes).chain(S::LOSES.map(str::to_owned)).collect();
         prepared.reach = Some(aim.reach);
         prepared.bystanders = aim.bystanders;
         prepared.scaffolds = aim.interfaces.iter().map(|i| Root::scaffold(&aim.namespace, i.index, &i.name)).collect();

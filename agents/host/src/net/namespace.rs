@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use chaos_core::FaultError;
-use chaos_core::target::ProcessId;
+use chaos_core::target::{Facets, ProcessId};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -103,6 +103,21 @@ impl Namespace {
             .map_err(|e| NamespaceError::Refused { what: format!("read /proc/{pid}/stat: {e}"), errno: None })?
             .starttime;
         Self::of(ProcessId { pid, start_ticks })
+    }
+
+    /// Is it the one that was found when the run was planned?
+    ///
+    /// # Errors
+    /// If the target lives in another by now.
+    pub(crate) fn is_planned(&self, facets: &Facets) -> Result<(), FaultError> {
+        match facets.network_namespace {
+            Some(planned) if planned != self.inode => Err(FaultError::new(format!(
+                "the target lives in the network namespace net:[{}] now, and not in net:[{planned}] any more",
+                self.inode
+            ))
+            .hint("plan again: what is meant is looked for when the run is planned")),
+            _ => Ok(()),
+        }
     }
 
     /// Is it the one that this program lives in?
