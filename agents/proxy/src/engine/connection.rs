@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use chaos_core::clock::Mono;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::clock::{Alarm, Clock};
-use super::line::{Ended, Finish, Line};
+use super::line::{Ended, Finish, Line, Reader};
 use super::live::Live;
 use super::source::Source;
 use super::tls::Tls;
@@ -25,6 +25,8 @@ use crate::{http, postgres, redis};
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a client that has closed is remembered where its upstream is gone and it is not told.
 const FORGOTTEN: Duration = Duration::from_secs(5);
+/// How often a client is looked for while a toxic holds everything back: nobody reads its end then, or it waits behind what is held.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// One connection through the proxy, as a layer has it.
 ///
@@ -125,9 +127,10 @@ async fn relayed(
 
 /// Polls fate, lines and layer of one connection, in one task, until it ends.
 async fn drive(connection: &mut Connection, lines: [&Line; 2], fate: &mut Watch) -> End {
+    let mut absence = Absence { alarm: connection.clock.alarm(), look: None, closed: None };
     let mut layer = pin!(relay(connection));
     let mut layer_done = false;
-    poll_fn(|cx| {
+    let mut step = |cx: &mut Context<'_>| {
         if let Poll::Ready(fate) = fate.poll(cx) {
             return Poll::Ready(End::Fate(fate));
         }
@@ -147,8 +150,43 @@ async fn drive(connection: &mut Connection, lines: [&Line; 2], fate: &mut Watch)
                 }
             }
         }
+    };
+    poll_fn(|cx| match step(cx) {
+        Poll::Pending => absence.poll(cx, lines).map(|()| End::Broken),
+        end => end,
     })
     .await
+}
+
+/// Watches for a client that has gone while a toxic holds a line of its connection, which would keep both sockets until it is taken back.
+struct Absence {
+    alarm: Alarm,
+    /// When it is looked for next.
+    look: Option<Mono>,
+    /// Since when it sends no more.
+    closed: Option<Mono>,
+}
+
+impl Absence {
+    /// Ready when it has gone: at once where it reset, after a while where it closed, for it may still wait for an answer.
+    fn poll(&mut self, cx: &mut Context<'_>, lines: [&Line; 2]) -> Poll<()> {
+        if !lines.iter().any(|line| line.is_held()) {
+            (self.look, self.closed) = (None, None);
+            self.alarm.clear();
+            return Poll::Pending;
+        }
+        loop {
+            let look = *self.look.get_or_insert_with(|| Mono::now().plus(LOOK));
+            ready!(self.alarm.poll(cx, look));
+            let now = Mono::now();
+            self.look = Some(now.plus(LOOK));
+            match lines[0].reader() {
+                Reader::There => self.closed = None,
+                Reader::Closed if now < self.closed.get_or_insert(now).plus(FORGOTTEN) => {}
+                Reader::Closed | Reader::Gone => return Poll::Ready(()),
+            }
+        }
+    }
 }
 
 /// Have the lines ended, and how?

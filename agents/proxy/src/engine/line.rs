@@ -7,11 +7,13 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use chaos_core::clock::Mono;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
 
@@ -19,7 +21,7 @@ use super::clock::{Alarm, Clock};
 use super::live::Live;
 use super::queue::{Queue, all_held};
 use crate::engine::Chance;
-use crate::toxic::{ArmedToxic, Ending, Meets, Pass, Stream, Way};
+use crate::toxic::{ArmedToxic, Ending, Meets, NEVER, Pass, Stream, Way};
 
 /// What a direction holds at most where no toxic holds a line: as much as one read brings.
 const HELD_BYTES: usize = 64 << 10;
@@ -49,6 +51,17 @@ pub(crate) enum Ended {
     Broken,
     /// The whole connection is to end so.
     Whole(Ending),
+}
+
+/// Whoever a line leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// It may send more.
+    There,
+    /// It sends no more, and may still read.
+    Closed,
+    /// It has reset the connection.
+    Gone,
 }
 
 struct State {
@@ -156,6 +169,32 @@ impl Line {
             state.driver = Some(cx.waker().clone());
         }
         state.drive(cx)
+    }
+
+    /// Does a toxic hold what waits for as long as it is armed?
+    pub(crate) fn is_held(&self) -> bool {
+        let state = self.state();
+        let next = state.queue.first_due().or_else(|| state.finish.map(|(_, _, due)| due));
+        state.ended.is_none() && next == Some(NEVER)
+    }
+
+    /// What the kernel knows of whoever this leads to, without reading what it sent.
+    pub(crate) fn reader(&self) -> Reader {
+        let state = self.state();
+        let Some(to) = &state.to else { return Reader::Gone };
+        let mut polled = [PollFd::from_borrowed_fd(to.as_ref().as_fd(), PollFlags::RDHUP)];
+        if rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_err() {
+            return Reader::There;
+        }
+        let told = polled[0].revents();
+        // Where we have closed our half too, "hung up" says no more than that it has closed its own.
+        if told.contains(PollFlags::ERR) || told.contains(PollFlags::HUP) && state.ended.is_none() {
+            Reader::Gone
+        } else if told.intersects(PollFlags::RDHUP | PollFlags::HUP) {
+            Reader::Closed
+        } else {
+            Reader::There
+        }
     }
 
     /// Ends this direction now; what still waits is lost.

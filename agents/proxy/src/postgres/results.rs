@@ -6,23 +6,28 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chaos_protocol::Piece;
 use chaos_protocol::postgres::{ErrorFields, Frame, FrameReader, Side, error_response};
+use tokio::sync::Notify;
 
 use crate::engine::{Finish, Line, Source, copy};
 
 /// What was made to fail and has not failed yet.
 #[derive(Default)]
-pub(super) struct Poisoned(Mutex<State>);
+pub(super) struct Poisoned {
+    state: Mutex<State>,
+    blinded: Notify,
+}
 
 #[derive(Default)]
 struct State {
     /// The name that does not exist, which the server's error will tell, and our error.
     errors: VecDeque<(String, Vec<u8>)>,
     encryption_requests: u32,
+    blind: bool,
 }
 
 impl Poisoned {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn push(&self, nothing: String, sqlstate: &str, message: &str) {
@@ -32,6 +37,12 @@ impl Poisoned {
     /// The client asked whether the connection can be encrypted: the next byte of the server answers that.
     pub(super) fn encryption_asked(&self) {
         self.state().encryption_requests += 1;
+    }
+
+    /// From here on, nothing that the client sends is understood (it may be encrypted from its first byte), nor are the answers.
+    pub(super) fn blind(&self) {
+        self.state().blind = true;
+        self.blinded.notify_one();
     }
 
     /// The error to tell in place of this one, if it is of our making. Those before it never came: their transaction had failed.
@@ -56,7 +67,20 @@ pub(super) async fn relay(upstream: &mut Source, to: &Line, poisoned: &Poisoned)
     let mut reader = FrameReader::new(Side::Backend);
     loop {
         let mut came = Vec::new();
-        if upstream.read(&mut came).await? == 0 {
+        let read = tokio::select! {
+            biased;
+            () = poisoned.blinded.notified() => None,
+            read = upstream.read(&mut came) => Some(read?),
+        };
+        if poisoned.state().blind {
+            let held = [reader.held(), &came].concat();
+            if !held.is_empty() && to.send(&held).await.is_err() {
+                return Ok(());
+            }
+            // An end that was read is read again.
+            return copy(upstream, to).await;
+        }
+        if read == Some(0) {
             // What was begun and never ended goes as it is.
             if !reader.held().is_empty() && to.send(reader.held()).await.is_err() {
                 return Ok(());

@@ -148,7 +148,9 @@ impl Messages for Statements<'_> {
         Rest::Follows
     }
 
-    fn blind(&mut self) {}
+    fn blind(&mut self) {
+        self.poisoned.blind();
+    }
 
     async fn room(&self) {}
 }

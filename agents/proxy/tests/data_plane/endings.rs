@@ -218,3 +218,43 @@ fn a_proxy_before_itself_is_refused() {
         assert!(error.to_string().contains("before itself"), "{error}");
     }
 }
+
+/// Clients that time out while nothing comes would fill a proxy that meets only a share of them.
+#[test]
+fn a_client_that_has_gone_is_let_go_though_everything_is_held() {
+    for (direction, reset) in [("requests", true), ("requests", false), ("answers", false), ("both", true)] {
+        let (told, tells) = channel();
+        let proxy = Standing::before(
+            upstream(move |mut client| {
+                // It answers what comes, until it hears of the end.
+                let mut some = [0; 100];
+                while let Ok(1..) = client.read(&mut some) {
+                    let _ = client.write_all(b"yes");
+                }
+                while client.write_all(b"are you there?").is_ok() {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                let _ = told.send(());
+            }),
+            Speaks::Tcp,
+        );
+        proxy.arm("hole", "tcp.blackhole", &json!({"direction": direction})).expect("it is armed");
+        let mut stays = proxy.connect();
+        stays.write_all(b"hello").expect("it is sent");
+        let mut goes = proxy.connect();
+        // More than the proxy takes, and no more than the kernel does: an end behind what nobody takes never arrives.
+        goes.write_all(&[7; 100_000]).expect("it is sent");
+        if reset {
+            rst(goes)
+        } else {
+            drop(goes)
+        }
+        let told = tells.recv_timeout(Duration::from_secs(30));
+        assert!(told.is_ok(), "its upstream is let go while the toxic is in force: {direction}, reset {reset}");
+        assert!(tells.try_recv().is_err(), "whoever waits is kept");
+        proxy.disarm("hole");
+        let mut back = [0; 3];
+        stays.read_exact(&mut back).expect("what was held comes");
+        assert_eq!(&back, b"yes");
+    }
+}

@@ -144,3 +144,28 @@ fn mistakes_are_told_by_path() {
         assert_eq!(proxy.arm("m", kind, &with).expect_err("refused").path, path, "{kind} {with}");
     }
 }
+
+/// `sslnegotiation=direct` of PostgreSQL 17.
+#[test]
+fn what_is_encrypted_from_the_first_byte_passes_as_it_is() {
+    let server = upstream(|mut client| {
+        let mut hello = [0; 10];
+        client.read_exact(&mut hello).expect("a hello");
+        client.write_all(b"\x16\x03\x03\x7a\x7ahello yourself").expect("an answer");
+        let mut from = client.try_clone().expect("a clone");
+        let _ = std::io::copy(&mut from, &mut client);
+    });
+    let proxy = Standing::before(server, Speaks::Postgres);
+    proxy.arm("e", "postgres.error", &json!({"sqlstate": "40001"})).expect("armed");
+    for _ in 0..20 {
+        let mut client = proxy.connect();
+        client.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03").expect("sent");
+        let mut answer = [0; 19];
+        client.read_exact(&mut answer).expect("all of it comes at once");
+        assert_eq!(&answer[5..], b"hello yourself");
+        client.write_all(b"goes on").expect("sent");
+        let mut back = [0; 7];
+        client.read_exact(&mut back).expect("it comes back");
+        assert_eq!(&back, b"goes on");
+    }
+}
