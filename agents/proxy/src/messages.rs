@@ -36,6 +36,16 @@ pub(crate) trait Messages: Send {
     /// Lets a message go: appends what goes in its place, its bytes so far if it goes itself.
     fn release(&mut self, message: Self::Waiting, bytes: Vec<u8>, out: &mut Vec<u8>) -> Rest;
 
+    /// Does nobody want this message any more, which is the first of those that wait, now that the client has closed?
+    fn is_given_up(&self, _message: &Self::Waiting) -> bool {
+        false
+    }
+
+    /// Waits until [`wait`](Self::wait) should be asked again, before the time that it told.
+    fn called(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
     /// From here on, bytes pass unseen.
     fn blind(&mut self);
 
@@ -82,6 +92,9 @@ pub(crate) async fn relay<M: Messages>(messages: &mut M, client: &mut Source, to
             return Ok(());
         }
         drop(out);
+        if ended && queue.is_given_up(messages) {
+            queue.clear();
+        }
         if queue.steps.is_empty() && queue.blind {
             return copy(client, to).await;
         }
@@ -93,6 +106,7 @@ pub(crate) async fn relay<M: Messages>(messages: &mut M, client: &mut Source, to
         tokio::select! {
             biased;
             () = comes(until, &mut live, clock), if until.is_some() => {}
+            () = messages.called(), if until.is_some() => {}
             read = client.read(&mut came), if !ended && !queue.blind && queue.held < WAITING_BYTES => match read? {
                 0 => {
                     ended = true;
@@ -147,6 +161,15 @@ impl<W> Queue<W> {
     fn push(&mut self, step: Step<W>) {
         self.held += step.len();
         self.steps.push_back(step);
+    }
+
+    fn is_given_up<M: Messages<Waiting = W>>(&self, messages: &M) -> bool {
+        matches!(self.steps.front(), Some(Step::Begins { message, .. }) if messages.is_given_up(message))
+    }
+
+    fn clear(&mut self) {
+        self.steps.clear();
+        self.held = 0;
     }
 
     /// Lets go of what may; until when the first of the others waits.

@@ -17,17 +17,21 @@ mod replies;
 mod select;
 pub(crate) mod stale;
 pub(crate) mod throttle;
+mod turns;
 
 use std::io;
+use std::sync::Arc;
 
 use chaos_core::clock::Mono;
 use chaos_core::literal::Percent;
 use chaos_protocol::resp::Command;
+use tokio::sync::Notify;
 
 use crate::engine::{Chance, Connection};
 use crate::messages;
 use commands::Commands;
 use replies::Pending;
+pub use turns::Turn;
 
 /// A toxic that acts on commands and replies.
 pub trait Act: Send + Sync {
@@ -51,6 +55,8 @@ pub struct Asked<'a> {
     pub resp3: bool,
     /// For draws: the same for the same command of the same connection.
     pub chance: Chance,
+    /// Told when a turn of its connection may have come.
+    pub called: &'a Arc<Notify>,
 }
 
 /// What befalls a command.
@@ -60,6 +66,8 @@ pub enum Verdict {
     Pass,
     /// It goes on at this time at the earliest.
     NotBefore(Mono),
+    /// It goes on when it has its turn, and never if its client closes before.
+    Turn(Arc<Turn>),
     /// It never reaches the server; this is the reply.
     Reply(Vec<u8>),
     /// It goes on, and [`Act::reply`] is asked about its reply.

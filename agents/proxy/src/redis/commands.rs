@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chaos_core::clock::Mono;
 use chaos_protocol::Piece;
 use chaos_protocol::resp::{Command, CommandReader};
+use tokio::sync::Notify;
 
 use super::replies::{Expected, Pending};
 use super::{Asked, Verdict};
@@ -21,6 +22,8 @@ pub(super) struct Commands<'a> {
     pending: &'a Pending,
     connection: u64,
     number: u64,
+    /// Told when the turn of the command that waits may have come.
+    called: Arc<Notify>,
     /// Between `MULTI` and its end.
     queued: bool,
     /// The database, as it was selected.
@@ -45,7 +48,15 @@ enum Outcome {
 
 impl<'a> Commands<'a> {
     pub(super) fn new(pending: &'a Pending, connection: u64) -> Self {
-        Self { reader: CommandReader::new(), pending, connection, number: 0, queued: false, database: b"0".to_vec() }
+        Self {
+            reader: CommandReader::new(),
+            pending,
+            connection,
+            number: 0,
+            called: Arc::default(),
+            queued: false,
+            database: b"0".to_vec(),
+        }
     }
 
     /// What a toxic says of a command, which it is asked only once.
@@ -55,7 +66,8 @@ impl<'a> Commands<'a> {
             return verdict.clone();
         }
         let chance = Chance::new(toxic.seed, self.connection.wrapping_mul(0x1_0000_0001).wrapping_add(waiting.number));
-        let asked = Asked { command: &waiting.command, arrived: waiting.arrived, resp3: self.pending.is_resp3(), chance };
+        let asked =
+            Asked { command: &waiting.command, arrived: waiting.arrived, resp3: self.pending.is_resp3(), chance, called: &self.called };
         let verdict = act.command(&asked);
         if verdict != Verdict::Pass {
             toxic.met();
@@ -125,6 +137,7 @@ impl Messages for Commands<'_> {
             match self.verdict(waiting, toxic, act) {
                 Verdict::Pass => {}
                 Verdict::NotBefore(time) => until = until.max(Some(time)),
+                Verdict::Turn(turn) => until = until.max(turn.wait(Mono::now())),
                 Verdict::Reply(reply) if matches!(waiting.outcome, Outcome::Pass) => waiting.outcome = Outcome::Reply(reply),
                 Verdict::Watch if matches!(waiting.outcome, Outcome::Pass) => waiting.outcome = Outcome::Watched(Arc::clone(toxic)),
                 Verdict::Reply(_) | Verdict::Watch => {}
@@ -165,6 +178,15 @@ impl Messages for Commands<'_> {
 
     fn blind(&mut self) {
         self.pending.push(Expected::Blind);
+    }
+
+    /// It asked for a turn, and closed before that came.
+    fn is_given_up(&self, waiting: &Waiting) -> bool {
+        waiting.said.iter().any(|(_, verdict)| matches!(verdict, Verdict::Turn(turn) if turn.is_waiting()))
+    }
+
+    async fn called(&self) {
+        self.called.notified().await;
     }
 
     async fn room(&self) {

@@ -1,16 +1,15 @@
 //! `redis.throttle`: only so many commands in a second.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::Arc;
 
 use chaos_core::SpecError;
-use chaos_core::clock::Mono;
 use chaos_core::fault::Reversibility;
 use chaos_core::literal::{Pattern, Percent, Rate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::select::{self, Unnamed};
+use super::turns::Turns;
 use super::{Asked, Verdict, all};
 use crate::toxic::{self, Speaks, Text, Toxic};
 
@@ -39,7 +38,7 @@ impl Toxic for Throttle {
             summary: "lets only so many commands of Redis pass in a second",
             about: "As a server at its limit: commands go on one after the other at equal distances, those of all connections together, and \
                 each waits its turn; what its connection sends after it stays behind it. Nothing is refused: a client that asks faster waits \
-                ever longer, until it gives up. A client that gives up does not give its turn back. Commands inside of MULTI … EXEC pass. \
+                ever longer, until it gives up. A client that gives up gives its turn to the next, and its command never reaches the server. Commands inside of MULTI … EXEC pass. \
                 Connections that subscribe pass, encrypted ones too.",
             example: "inject: redis.throttle\ninto: store\nwith: {rate: 20/s, commands: [GET, MGET]}\nfor: 30s",
             speaks: &[Speaks::Redis],
@@ -69,26 +68,25 @@ impl Toxic for Throttle {
     }
 
     fn act(self) -> toxic::Act {
-        toxic::Act::Redis(Box::new(Throttling { next: Mutex::new(Mono(0)), fields: self }))
+        let rate = self.rate.events_per_second().unwrap_or(1.0).max(1e-6);
+        let turns = Turns::new(std::time::Duration::from_secs_f64(1.0 / rate));
+        toxic::Act::Redis(Box::new(Throttling { turns, fields: self }))
     }
 }
 
-/// The toxic with the time of the next turn, which all connections share.
+/// The toxic with the line of those who wait, of all connections.
 struct Throttling {
     fields: Throttle,
-    next: Mutex<Mono>,
+    turns: Arc<Turns>,
 }
 
 impl super::Act for Throttling {
     fn command(&self, asked: &Asked<'_>) -> Verdict {
         let fields = &self.fields;
-        if !select::selects(&fields.commands, &fields.keys, Unnamed::All, asked.command) {
-            return Verdict::Pass;
+        if select::selects(&fields.commands, &fields.keys, Unnamed::All, asked.command) {
+            Verdict::Turn(Arc::new(self.turns.join(asked.called)))
+        } else {
+            Verdict::Pass
         }
-        let distance = std::time::Duration::from_secs_f64(1.0 / fields.rate.events_per_second().unwrap_or(1.0).max(1e-6));
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = (*next).max(Mono::now());
-        *next = turn.plus(distance);
-        Verdict::NotBefore(turn)
     }
 }

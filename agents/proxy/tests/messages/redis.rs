@@ -178,6 +178,39 @@ fn a_throttle_is_shared_by_all_connections() {
     assert_eq!(hits(&proxy), 21);
 }
 
+/// Clients with a timeout, more of them than the rate serves: those that still wait get what the rate promises.
+#[test]
+fn a_throttle_serves_those_who_still_wait() {
+    let (_server, proxy) = standing();
+    Client::to(proxy.listen()).ask("SET k v");
+    proxy.arm("t", "redis.throttle", &json!({"rate": "20/s", "commands": ["GET", "INCR"]})).expect("armed");
+    let begun = Instant::now();
+    let (listen, until) = (proxy.listen(), begun + Duration::from_secs(6));
+    let asking: Vec<_> = (0..12)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let mut answered = 0_u32;
+                while Instant::now() < until {
+                    let mut client = std::net::TcpStream::connect(listen).expect("it accepts");
+                    client.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+                    client.write_all(&command_bytes("GET k")).expect("it is sent");
+                    let late = until - Duration::from_secs(3) < Instant::now();
+                    answered += u32::from(client.read(&mut [0; 7]).is_ok_and(|n| n > 0) && late);
+                }
+                answered
+            })
+        })
+        .collect();
+    let answered: u32 = asking.into_iter().map(|a| a.join().expect("it asked")).sum();
+    assert!(answered >= 20, "of 60 turns in the last 3 s, {answered} were taken by somebody who waited");
+    assert!(answered <= 70, "{answered} in 3 s at 20 a second");
+    // Who has given up is not served after all.
+    for _ in 0..10 {
+        drop(std::net::TcpStream::connect(listen).and_then(|mut client| client.write_all(&command_bytes("INCR given_up"))));
+    }
+    assert!(told(&Client::to(listen).ask("GET given_up")).parse().unwrap_or(0) <= 4, "only who had its turn at once");
+}
+
 /// The server itself tells what it says of keys that do not exist.
 #[test]
 fn what_is_missing_is_what_the_server_says_of_missing_keys() {
