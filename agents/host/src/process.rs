@@ -16,5 +16,5 @@ pub(crate) use held::Held;
 pub(crate) use kin::Kin;
 pub use snapshot::{Entry, Snapshot, name_of};
 pub(crate) use snapshot::{io_error, look_at};
-pub(crate) use sockets::{Listening, Sockets};
+pub(crate) use sockets::{Listening, Sockets, sockets_of};
 pub(crate) use tagged::{Mark, tagged};

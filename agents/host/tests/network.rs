@@ -376,6 +376,59 @@ async fn a_half_open_connection_goes_on_afterwards() {
     }
 }
 
+/// RULES 8: whatever the two faults are, a packet meets one.
+#[tokio::test]
+async fn rule_08_what_is_cut_off_is_not_slowed_as_well() {
+    if !scenes::networks("rule_08_what_is_cut_off_is_not_slowed_as_well") {
+        return;
+    }
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let networked = Networked::listening();
+    let cut = table.get("net.partition").expect("the fault");
+    let undo = async |kind: &str, ports: &str| {
+        let with = json!({"hosts": ["127.0.0.1"], "ports": ports, "rate": "1 MB/s"});
+        table.get(kind).expect("the fault").prepare(&with, &networked.target(), &id("two")).await.expect("prepared").undo
+    };
+    let mine = undo("net.partition", "6379").await;
+    for kind in ["net.partition", "net.rate"] {
+        let shared = cut.meets(&mine, kind, &undo(kind, "6000-7000").await);
+        assert!(shared.as_ref().is_some_and(|s| s.contains("6379") && s.contains("6000-7000")), "{kind}: {shared:?}");
+        assert_eq!(cut.meets(&mine, kind, &undo(kind, "6380").await), None, "{kind}");
+    }
+    let elsewhere = Networked::listening();
+    let with = json!({"hosts": ["127.0.0.1"], "ports": "6379"});
+    let theirs = cut.prepare(&with, &elsewhere.target(), &id("two")).await.expect("prepared").undo;
+    assert_eq!(cut.meets(&mine, "net.partition", &theirs), None, "in another namespace");
+}
+
+/// What passes a bridge passes one of its ports as well, and is met once; what a host passes on for others is said to be met.
+#[tokio::test]
+async fn packets_of_a_bridge_are_met_once_and_those_of_others_are_said_to_be() {
+    if !scenes::networks("packets_of_a_bridge_are_met_once_and_those_of_others_are_said_to_be") {
+        return;
+    }
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+    let pair = Pair::new().expect("the tests run as root");
+    let prepared = async || {
+        let with = json!({"ports": "6379", "rate": "1 MB/s"});
+        table.get("net.rate").expect("the fault").prepare(&with, &holder(&pair.near), &id("bridge")).await.expect("prepared")
+    };
+    pair.near.sh("echo 1 > /proc/sys/net/ipv4/ip_forward");
+    let alone = prepared().await;
+    assert_eq!(alone.reach, Some(Reach::Target), "it has nobody to pass on to");
+    assert!(alone.notes[0].ends_with("through lo, eth0"), "{:?}", alone.notes);
+    pair.near.sh("ip link add port0 type veth peer name there0; ip link set port0 up; ip address add fe80::9/64 dev port0 nodad");
+    let passing = prepared().await;
+    assert_eq!(passing.reach, Some(Reach::NetworkNamespace));
+    assert!(passing.notes.iter().any(|n| n.contains("this network namespace forwards")), "{:?}", passing.notes);
+    pair.near.sh("ip link add bridge0 type bridge; ip link set port0 master bridge0; ip link set bridge0 up");
+    pair.near.sh("ip address add 198.18.7.1/24 dev bridge0");
+    let bridged = prepared().await;
+    assert!(bridged.notes[0].ends_with("through lo, eth0, bridge0"), "{:?}", bridged.notes);
+}
+
 /// Whoever shares the network of the target feels what is meant for its peers, and is named.
 #[tokio::test]
 async fn rule_26_who_else_feels_it_is_told() {
@@ -424,8 +477,25 @@ async fn what_cannot_be_done_is_said() {
     let networked = Networked::listening();
     let said = refused("net.partition", json!({"interface": "eth7"}), &networked.target()).await;
     assert!(said.contains("no interface `eth7`"), "{said}");
-    let said = refused("net.partition", json!({"hosts": ["192.0.2.1"]}), &networked.target()).await;
+    let nowhere = json!({"hosts": ["192.0.2.1"], "rate": "1 MB/s"});
+    let said = refused("net.rate", nowhere.clone(), &networked.target()).await;
     assert!(said.contains("no route to 192.0.2.1"), "{said}");
+    for kind in ["net.partition", "net.reset"] {
+        let fault = table.get(kind).expect("the fault");
+        let prepared = fault.prepare(&nowhere, &networked.target(), &id("nowhere")).await.expect("connections outlive their route");
+        assert_eq!(prepared.notes[0], "there is no route to 192.0.2.1", "{kind}");
+    }
+    let many: Vec<String> = (0..257).map(|n| format!("10.0.{}.{}", n / 256, n % 256)).collect();
+    let said = refused("net.partition", json!({"hosts": many}), &networked.target()).await;
+    assert!(said.contains("257 addresses and networks") && said.contains("10.0.0.0/16"), "{said}");
+    networked.namespace().sh("ip address del 127.0.0.1/8 dev lo");
+    for (kind, with) in [
+        ("net.partition", json!({"family": "ipv4", "ports": "6379"})),
+        ("net.rate", json!({"family": "ipv4", "ports": "6379", "interface": "lo", "rate": "1 MB/s"})),
+    ] {
+        let said = refused(kind, with, &networked.target()).await;
+        assert!(said.contains("has no IPv4 address: it has ::1") && said.contains("family: ipv6"), "{said}");
+    }
     networked.namespace().sh("ip link set lo down");
     let said = refused("net.dns", json!({"names": ["a"]}), &networked.target()).await;
     assert!(said.contains("loopback interface"), "{said}");

@@ -106,7 +106,7 @@ impl Fault for NetReset {
     }
 
     async fn prepare(&self, spec: &Spec, target: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
-        let aim = spec.traffic.aim(target, Direction::Both, view)?;
+        let aim = spec.traffic.aim_anywhere(target, Direction::Both, view)?;
         aim.namespace.is_planned(&target.facets)?;
         aim.namespace.run(can_destroy)?.map_err(|e| refused(&e))?;
         let meant = meant(&aim.namespace, &aim.packets)?;
@@ -168,7 +168,7 @@ fn left(namespace: &Namespace, cookies: &BTreeSet<u64>) -> Result<usize, FaultEr
 fn meant(namespace: &Namespace, packets: &Match) -> Result<Vec<Connection>, FaultError> {
     let all = namespace.run(established)?.map_err(|e| refused(&e))?;
     let is_of = |c: &Connection| {
-        let carries = |flow: &crate::net::flow::Flow| flow.carries_connection(c.local, c.remote);
+        let carries = |flow: &crate::net::flow::Flow| flow.carries(Protocol::Tcp, c.local, c.remote);
         packets.flows.iter().any(carries) && !packets.except.iter().any(carries)
     };
     Ok(all.into_iter().filter(is_of).collect())

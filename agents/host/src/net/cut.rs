@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::flow::{Family, Flow, Match as Packets, Network, PortRange, Way};
+use super::leaf::{Branch, Leaf, Place};
 use super::nftables::{At, Chain, ICMP, ICMP6, Kind, Match, Rule, Ruleset, TCP, Then, UDP};
 
 /// How it is cut off.
@@ -52,12 +53,33 @@ impl Cut {
         chains.push(Chain::plain(SPARE, vec![Rule::new([], Then::Accept)]));
         chains.push(Chain::plain(HARM, self.how.rules()));
         if self.how == How::Drop {
-            let void = |family| Rule::new([Match::Family(family)], Then::Void(family, VOID)).counted();
+            // Only what this host sends in its own name: a transparent proxy sends in the name of others, who would get it.
+            let void = |family| Rule::new([Match::Family(family), Match::FromThisHost], Then::Void(family, VOID)).counted();
             let nowhere = Rule::new([Match::Arrived("lo".into()), Match::Mark(VOID)], Then::Drop);
-            chains.push(Chain::plain(VANISH, vec![void(Family::Ipv4), void(Family::Ipv6)]));
+            chains.push(Chain::plain(VANISH, vec![void(Family::Ipv4), void(Family::Ipv6), Rule::new([], Then::Drop).counted()]));
             chains.push(Chain::base("void", Kind::Filter, At::Prerouting, PRIORITY_VOID, vec![nowhere]));
         }
         Ruleset { tag: tag.to_owned(), chains }
+    }
+
+    /// What this and another of the same namespace share, if a packet could meet both.
+    pub(crate) fn meets(&self, other: &Self) -> Option<String> {
+        let here = match (&self.interface, &other.interface) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            _ => true,
+        };
+        let both = |way: &Way| other.ways.contains(way) && self.packets.overlaps(*way, &other.packets, *way);
+        (here && self.ways.iter().any(both)).then(|| format!("packets: {}; {}", self.packets, other.packets))
+    }
+
+    /// As [`Cut::meets`], of what is slowed or damaged.
+    pub(crate) fn meets_leaf(&self, leaf: &Leaf) -> Option<String> {
+        let passes = |place: &Place| self.interface.as_ref().is_none_or(|name| *name == place.interface);
+        let both = |branch: &Branch| {
+            let shared = self.ways.contains(&branch.way) && self.packets.overlaps(branch.way, &leaf.packets, branch.way);
+            shared && branch.places.iter().any(passes)
+        };
+        leaf.branches.iter().any(both).then(|| format!("packets: {}; {}", self.packets, leaf.packets))
     }
 
     /// The chain that packets of a way meet, and those that it asks about ports.

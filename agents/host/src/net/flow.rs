@@ -140,10 +140,10 @@ impl Flow {
         !self.peer_ports.is_empty() || !self.own_ports.is_empty()
     }
 
-    /// Does a TCP connection between these two carry such packets?
-    pub(crate) fn carries_connection(&self, own: SocketAddr, peer: SocketAddr) -> bool {
+    /// Does what is spoken between these two carry such packets?
+    pub(crate) fn carries(&self, protocol: Protocol, own: SocketAddr, peer: SocketAddr) -> bool {
         let any = |ranges: &[PortRange], port| ranges.is_empty() || ranges.iter().any(|range| range.contains(port));
-        self.protocol.is_none_or(|protocol| protocol == Protocol::Tcp)
+        self.protocol.is_none_or(|only| only == protocol)
             && self.family.is_none_or(|family| family == Family::of(peer.ip()))
             && (self.peers.is_empty() || self.peers.iter().any(|network| network.contains(peer.ip())))
             && any(&self.peer_ports, peer.port())
@@ -158,7 +158,7 @@ impl Flow {
     }
 
     /// What it can carry, by number; none: anything.
-    fn carries(&self, family: Family) -> Option<Vec<u8>> {
+    fn numbers(&self, family: Family) -> Option<Vec<u8>> {
         match self.protocol {
             Some(protocol) => Some(vec![protocol.number(family)]),
             None if self.has_ports() => Some(vec![Protocol::Tcp.number(family), Protocol::Udp.number(family)]),
@@ -166,30 +166,48 @@ impl Flow {
         }
     }
 
-    /// May a packet belong to both, when they go these ways?
-    ///
-    /// Two that constrain opposite ends of a connection alone are held to be apart: no connection has a service at both of its ends.
-    pub(crate) fn overlaps(&self, way: Way, other: &Self, others_way: Way) -> bool {
+    /// Have they a version and something carried in common?
+    fn is_alike(&self, other: &Self) -> bool {
         let families = self.families();
         let common = |family: &Family| {
-            let carried = match (self.carries(*family), other.carries(*family)) {
+            let carried = match (self.numbers(*family), other.numbers(*family)) {
                 (Some(a), Some(b)) => a.iter().any(|p| b.contains(p)),
                 _ => true,
             };
             carried && other.families().contains(family)
         };
-        if !families.iter().any(common) {
-            return false;
-        }
+        families.iter().any(common)
+    }
+
+    /// May any packet at all that goes one way belong to both?
+    pub(crate) fn shares(&self, other: &Self) -> bool {
+        self.is_alike(other)
+            && any_network(&self.peers, &other.peers)
+            && any_port(&self.peer_ports, &other.peer_ports)
+            && any_port(&self.own_ports, &other.own_ports)
+    }
+
+    /// Is one about a service of the target's, and the other about services that it uses? Whoever uses one over TCP does so from a port
+    /// of no service.
+    fn is_of_another_service(&self, other: &Self) -> bool {
+        let of_own = |flow: &Self| !flow.own_ports.is_empty() && flow.peer_ports.is_empty();
+        let of_peer = |flow: &Self| flow.own_ports.is_empty() && !flow.peer_ports.is_empty();
+        let apart = |own: &Self, peer: &Self| of_own(own) && of_peer(peer) && !any_port(&own.own_ports, &peer.peer_ports);
+        let tcp = [self, other].iter().any(|flow| flow.protocol == Some(Protocol::Tcp));
+        tcp && (apart(self, other) || apart(other, self))
+    }
+
+    /// May packets belong to both, when they go these ways?
+    ///
+    /// Two that constrain opposite ends of a connection alone are held to be apart: no connection has a service at both of its ends.
+    pub(crate) fn overlaps(&self, way: Way, other: &Self, others_way: Way) -> bool {
         if way == others_way {
-            return any_network(&self.peers, &other.peers)
-                && any_port(&self.peer_ports, &other.peer_ports)
-                && any_port(&self.own_ports, &other.own_ports);
+            return self.shares(other) && !self.is_of_another_service(other);
         }
         let apart = (self.own_ports.is_empty() != self.peer_ports.is_empty())
             && (self.own_ports.is_empty() == other.own_ports.is_empty())
             && (self.peer_ports.is_empty() == other.peer_ports.is_empty());
-        !apart && any_port(&self.peer_ports, &other.own_ports) && any_port(&self.own_ports, &other.peer_ports)
+        !apart && self.is_alike(other) && any_port(&self.peer_ports, &other.own_ports) && any_port(&self.own_ports, &other.peer_ports)
     }
 }
 
@@ -274,6 +292,10 @@ mod tests {
         assert!(!out(&to("10.0.0.0/8", 6379), &to("fd00::/8", 6379)));
         assert!(!out(&to("10.0.0.0/8", 6379), &icmp), "ports are of TCP and UDP alone");
         assert!(out(&own(8001), &to("10.0.0.0/8", 6379)), "the same end may have both");
+        let service = |port: u16| Flow { protocol: Some(Protocol::Tcp), ..own(port) };
+        assert!(!out(&service(8001), &to("10.0.0.0/8", 6379)) && !out(&to("10.0.0.0/8", 6379), &service(8001)), "two services");
+        assert!(out(&service(8001), &to("10.0.0.0/8", 8001)), "it may speak to others of its kind");
+        assert!(service(22).shares(&to("10.0.0.0/8", 51234)), "an exemption is of any packet");
         assert!(!own(8001).overlaps(Way::Out, &own(8001), Way::In), "from the service, to the service");
         assert!(own(8001).overlaps(Way::Out, &to("10.0.0.0/8", 8001), Way::In), "sent from 8001, as seen by both");
         assert!(Flow::default().overlaps(Way::Out, &own(1), Way::In));

@@ -13,10 +13,13 @@ const GET_LINK: u16 = 18;
 
 const ATTRIBUTE_NAME: u16 = 3;
 const ATTRIBUTE_MTU: u16 = 4;
+const ATTRIBUTE_BELOW: u16 = 5;
+const ATTRIBUTE_MASTER: u16 = 10;
 const ATTRIBUTE_LINK_INFO: u16 = 18;
 const ATTRIBUTE_ALIAS: u16 = 20;
 const INFO_KIND: u16 = 1;
 const ATTRIBUTE_FAMILIES: u16 = 26;
+const ATTRIBUTE_NAMESPACE_BELOW: u16 = 37;
 const FAMILY_IPV6: u16 = 10;
 const IPV6_ADDRESSES: u16 = 8;
 /// `IN6_ADDR_GEN_MODE_NONE`.
@@ -52,6 +55,10 @@ pub(crate) struct Link {
     pub(crate) loopback: bool,
     /// The longest packet, in bytes.
     pub(crate) mtu: u32,
+    /// The device that it is a port of: a bridge, a bond.
+    pub(crate) master: Option<u32>,
+    /// The device of this namespace that it stands on, as a `vlan` or `macvlan` does; the other end of a `veth`.
+    pub(crate) below: Option<u32>,
 }
 
 impl Link {
@@ -62,6 +69,7 @@ impl Link {
         let flags = u32_at(&reply.body, 8)?;
         let attributes = reply.attributes(FIXED);
         let text = |kind| attributes.get(kind).and_then(|a| a.text().map(str::to_owned));
+        let below = attributes.get(ATTRIBUTE_BELOW).and_then(|a| a.u32());
         Some(Self {
             index: u32_at(&reply.body, 4)?,
             name: text(ATTRIBUTE_NAME)?,
@@ -70,6 +78,8 @@ impl Link {
             up: flags & UP != 0,
             loopback: flags & LOOPBACK != 0,
             mtu: attributes.get(ATTRIBUTE_MTU).and_then(|a| a.u32()).unwrap_or(0),
+            master: attributes.get(ATTRIBUTE_MASTER).and_then(|a| a.u32()),
+            below: below.filter(|_| attributes.get(ATTRIBUTE_NAMESPACE_BELOW).is_none()),
         })
     }
 }

@@ -3,6 +3,7 @@
 mod aim;
 mod control;
 mod names;
+mod through;
 
 pub(crate) use aim::{Aim, Interface, felt_in};
 pub(crate) use names::HostName;

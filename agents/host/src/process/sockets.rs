@@ -87,7 +87,7 @@ fn holders(among: impl IntoIterator<Item = ProcessId>) -> BTreeMap<u64, BTreeSet
 }
 
 /// The sockets among a process's descriptors: one `readlink` each, since a busy host has many. None where we may not look.
-fn sockets_of(pid: i32) -> Vec<u64> {
+pub(crate) fn sockets_of(pid: i32) -> Vec<u64> {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return Vec::new();
     };

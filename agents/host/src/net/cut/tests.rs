@@ -150,6 +150,27 @@ fn datagrams_vanish_or_are_refused() {
     });
 }
 
+/// What is sent in the name of another host would reach that host, if it went back to its source.
+#[test]
+fn what_was_sent_in_the_name_of_others_does_not_leave_this_host() {
+    let Some(namespace) = elsewhere("what_was_sent_in_the_name_of_others_does_not_leave_this_host") else { return };
+    namespace.run(|| {
+        use rustix::net::{AddressFamily, SocketType, bind, sockopt};
+        let server = UdpSocket::bind("[::1]:0").expect("a server");
+        let socket = rustix::net::socket(AddressFamily::INET6, SocketType::DGRAM, None).expect("a socket");
+        sockopt::set_ipv6_freebind(&socket, true).expect("any address");
+        bind(&socket, &"[2001:db8::9]:9".parse::<SocketAddr>().expect("an address")).expect("bound");
+        let proxy = UdpSocket::from(socket);
+        let to = server.local_addr().expect("its address");
+        proxy.send_to(b"x", to).expect("sent");
+        let flow = Flow { peers: networks(&["::1"]), ..Flow::default() };
+        let mut in_force = InForce::new(&cut(meant(flow), &[Way::Out], How::Drop), "chaos-cut-6.0.0");
+        assert_eq!(proxy.send_to(b"x", to).expect_err("it goes nowhere").kind(), ErrorKind::PermissionDenied);
+        UdpSocket::bind("[::1]:0").expect("a client").send_to(b"x", to).expect("it seems to be sent");
+        assert_eq!(in_force.met(), 2);
+    });
+}
+
 /// A list of thousands, as clouds publish theirs, is one table made at once like any other.
 #[test]
 fn many_peers_are_one_table() {

@@ -72,6 +72,8 @@ pub(crate) enum Match {
     Mark(u32),
     /// It goes to an address of this very host.
     ToThisHost,
+    /// It comes from an address of this very host.
+    FromThisHost,
 }
 
 impl Match {
@@ -89,7 +91,8 @@ impl Match {
             Self::Arrived(name) => compare(meta(list, META_IN_INTERFACE), EQUAL, &padded(name)),
             Self::ArrivedElsewhere(name) => compare(meta(list, META_IN_INTERFACE), NOT_EQUAL, &padded(name)),
             Self::Mark(mark) => compare(meta(list, META_MARK), EQUAL, &mark.to_ne_bytes()),
-            Self::ToThisHost => compare(destination_kind(list), EQUAL, &LOCAL.to_ne_bytes()),
+            Self::ToThisHost => compare(kind_of_address(list, 1 << 1), EQUAL, &LOCAL.to_ne_bytes()),
+            Self::FromThisHost => compare(kind_of_address(list, 1), EQUAL, &LOCAL.to_ne_bytes()),
         }
     }
 }
@@ -207,11 +210,10 @@ fn marked(list: Message, mark: u32) -> Message {
     expression(loaded, "meta", |m| m.be32(2, META_MARK).be32(SOURCE_REGISTER, REGISTER))
 }
 
-/// Which kind of address the destination is to this host.
-fn destination_kind(list: Message) -> Message {
+/// Which kind of address its source (1) or destination (2) is to this host.
+fn kind_of_address(list: Message, whose: u32) -> Message {
     const KIND_OF_ADDRESS: u32 = 3;
-    const DESTINATION: u32 = 1 << 1;
-    expression(list, "fib", |m| m.be32(1, REGISTER).be32(2, KIND_OF_ADDRESS).be32(3, DESTINATION))
+    expression(list, "fib", |m| m.be32(1, REGISTER).be32(2, KIND_OF_ADDRESS).be32(3, whose))
 }
 
 fn compare(list: Message, how: u32, value: &[u8]) -> Message {

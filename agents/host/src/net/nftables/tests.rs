@@ -58,7 +58,7 @@ fn everything(tag: &str) -> Ruleset {
                 300,
                 vec![
                     Rule::new([Match::Protocol(TCP), Match::Resets], Then::Accept),
-                    Rule::new([Match::Family(Family::Ipv4)], Then::Void(Family::Ipv4, 0xC6)).counted(),
+                    Rule::new([Match::Family(Family::Ipv4), Match::FromThisHost], Then::Void(Family::Ipv4, 0xC6)).counted(),
                     Rule::new([Match::Family(Family::Ipv6)], Then::Void(Family::Ipv6, 0xC6)).counted(),
                 ],
             ),
@@ -111,7 +111,7 @@ fn every_expression_reads_as_it_was_meant() {
         "counter packets 0 bytes 0 drop",
         "type route hook output priority 300; policy accept;",
         "tcp flags & 0x4 == 0x4 accept",
-        "meta nfproto 2 counter packets 0 bytes 0 ip daddr set ip saddr meta mark set 0x000000c6 accept",
+        "meta nfproto 2 fib saddr type 2 counter packets 0 bytes 0 ip daddr set ip saddr meta mark set 0x000000c6 accept",
         "meta nfproto 10 counter packets 0 bytes 0 ip6 daddr set ip6 saddr meta mark set 0x000000c6 accept",
         "tcp dport 6379 fib daddr type 2 counter packets 0 bytes 0 redirect to :7777",
         "comment \"chaos-words-1.0.0\"",

@@ -8,11 +8,11 @@ use chaos_core::fault::{Bystanders, Reach};
 use chaos_core::target::{ProcessId, Target};
 use procfs::process::Process;
 
-use super::{Direction, Traffic, control, names};
+use super::{Direction, Traffic, control, names, through};
 use crate::net::flow::{Flow, Match, Network, PortRange, Protocol};
-use crate::net::link::{self, Link};
+use crate::net::link::Link;
 use crate::net::namespace::Namespace;
-use crate::net::netlink::{self, NetlinkError, Socket};
+use crate::net::netlink::{self, Socket};
 use crate::net::reach;
 use crate::process::{Kin, Snapshot, name_of};
 use crate::world::HostView;
@@ -56,23 +56,40 @@ pub(crate) struct Aim {
 }
 
 impl Traffic {
-    /// Resolves it all against the world as it is now.
+    /// Resolves it all against the world as it is now, for what stands at interfaces.
     ///
     /// # Errors
     /// If the target or its namespace is gone or may not be entered, a name is not known, there is no such interface or no way to the
     /// peers, or it is the control path that is aimed at.
     pub(crate) fn aim(&self, target: &Target, otherwise: Direction, view: &HostView) -> Result<Aim, FaultError> {
+        let mut aim = self.aim_anywhere(target, otherwise, view)?;
+        if aim.interfaces.is_empty() {
+            return Err(
+                FaultError::new(no_way(&aim.packets)).hint("`ip route get ADDRESS` in that network namespace shows what the kernel thinks")
+            );
+        }
+        if aim.namespace.run(|| through::forwards(&aim.interfaces))? {
+            aim.reach = Reach::NetworkNamespace;
+            aim.notes.push("the same packets of others are met as well, which pass through here: this network namespace forwards".into());
+        }
+        Ok(aim)
+    }
+
+    /// As [`Traffic::aim`], for what meets packets wherever they go. That there is no way to the peers is a note.
+    ///
+    /// # Errors
+    /// The same, but for that.
+    pub(crate) fn aim_anywhere(&self, target: &Target, otherwise: Direction, view: &HostView) -> Result<Aim, FaultError> {
         let snapshot = Snapshot::take().map_err(|e| FaultError::new(format!("list the processes: {e}")))?;
         let kin = Kin::of(target, &snapshot, view)?;
         let namespace = Namespace::of(kin.root)?;
         let mut notes = Vec::new();
         let flows = self.flows(target, &namespace, &mut notes)?;
         let except = exempted(&namespace, &flows, &mut notes)?;
-        let peers: BTreeSet<Network> = flows.iter().flat_map(|f| f.peers.iter().copied()).collect();
-        let interfaces = namespace.run(|| self.interfaces(&peers))??;
-        let through = interfaces.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", ");
+        let interfaces = namespace.run(|| through::carrying(self.interface.as_deref(), &flows))??;
         let packets = Match { flows, except };
-        notes.insert(0, format!("{packets}, through {through}"));
+        let through = interfaces.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", ");
+        notes.insert(0, if through.is_empty() { no_way(&packets) } else { format!("{packets}, through {through}") });
         let (reach, bystanders) = if self.is_of_own_ports() {
             (Reach::Target, Bystanders::default())
         } else {
@@ -103,43 +120,11 @@ impl Traffic {
         notes.extend(hosts.notes);
         Ok(vec![Flow { peers: hosts.networks, peer_ports, ..base }])
     }
-
-    /// In the namespace: those that carry the traffic.
-    fn interfaces(&self, peers: &BTreeSet<Network>) -> Result<Vec<Interface>, FaultError> {
-        let failed = |e: NetlinkError| FaultError::new(format!("look at the interfaces: {e}"));
-        let mut socket = Socket::open(netlink::Protocol::Route).map_err(failed)?;
-        let links = link::all(&mut socket).map_err(failed)?;
-        if let Some(name) = &self.interface {
-            return one_named(name, links).map(|i| vec![i]);
-        }
-        let wanted: BTreeSet<u32> = if peers.is_empty() {
-            reach::addresses(&mut socket).map_err(failed)?.into_iter().map(|(index, _)| index).collect()
-        } else {
-            let mut all = BTreeSet::new();
-            for peer in peers {
-                all.extend(reach::towards(&mut socket, *peer).map_err(failed)?);
-            }
-            all
-        };
-        let found: Vec<Interface> = links.into_iter().filter(|l| l.up && wanted.contains(&l.index)).map(Interface::from).collect();
-        if found.is_empty() {
-            let shown = peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let says =
-                if shown.is_empty() { "no interface is up that has an address".into() } else { format!("there is no route to {shown}") };
-            return Err(FaultError::new(says).hint("`ip route get ADDRESS` in that network namespace shows what the kernel thinks"));
-        }
-        Ok(found)
-    }
 }
 
-fn one_named(name: &str, links: Vec<Link>) -> Result<Interface, FaultError> {
-    let names: Vec<String> = links.iter().map(|l| l.name.clone()).collect();
-    let link = links.into_iter().find(|l| l.name == name);
-    let link = link.ok_or_else(|| {
-        FaultError::new(format!("there is no interface `{name}` in the target's network namespace"))
-            .hint(format!("there are {}", names.join(", ")))
-    })?;
-    if link.up { Ok(link.into()) } else { Err(FaultError::new(format!("the interface {name} is down: nothing passes it"))) }
+fn no_way(packets: &Match) -> String {
+    let peers: BTreeSet<Network> = packets.flows.iter().flat_map(|f| f.peers.iter().copied()).collect();
+    format!("there is no route to {}", peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
 /// What is left alone, of that which would be met; refused where nothing else is meant.
@@ -154,7 +139,7 @@ fn exempted(namespace: &Namespace, flows: &[Flow], notes: &mut Vec<String>) -> R
                 .hint("whoever cuts it off cannot take it back: aim at something else"));
         }
     }
-    let met = |exempt: &control::Exempt| flows.iter().any(|f| f.overlaps(super::Way::Out, &exempt.flow, super::Way::Out));
+    let met = |exempt: &control::Exempt| flows.iter().any(|f| f.shares(&exempt.flow));
     let (what, flows): (Vec<String>, Vec<Flow>) = path.into_iter().filter(met).map(|e| (e.what, e.flow)).unzip();
     if !what.is_empty() {
         notes.push(format!("left alone, because this machine is controlled by it: {}", what.join(", ")));

@@ -1,12 +1,19 @@
 //! The control path: how we ourselves are reached, and reach what we need. It is left alone by default, and never aimed at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::Process;
 
 use crate::net::flow::{Flow, Network, PortRange, Protocol};
-use crate::process::{Snapshot, Sockets};
+use crate::process::{Snapshot, Sockets, sockets_of};
+
+/// Servers of the secure shell.
+const SECURE_SHELLS: [&str; 2] = ["sshd", "dropbear"];
+/// Who holds the sessions by which machines are controlled from afar.
+const REMOTE: [&str; 4] = ["sshd", "sshd-session", "dropbear", "tailscaled"];
+const SSH: u16 = 22;
 
 /// One thing that is left alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +43,13 @@ impl Exempt {
 pub(super) fn path() -> Vec<Exempt> {
     let environments = environments();
     let mut all = secure_shells();
+    all.extend(open_sessions(&REMOTE));
     all.extend(environments.iter().filter_map(|e| shell_session(e.get("SSH_CONNECTION")?)));
-    all.extend(resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()));
+    all.extend(resolvers(&resolver_configuration(|path| std::fs::read_to_string(path).unwrap_or_default())));
     all.extend(environments.iter().filter_map(|e| kubernetes(e.get("KUBERNETES_SERVICE_HOST")?, e.get("KUBERNETES_SERVICE_PORT")?)));
     let mut seen: Vec<Exempt> = Vec::new();
     for exempt in all {
-        if !seen.iter().any(|s| s.flow == exempt.flow) {
+        if !seen.iter().any(|s| s.covers(&exempt.flow)) {
             seen.push(exempt);
         }
     }
@@ -65,15 +73,44 @@ fn environments() -> Vec<BTreeMap<String, String>> {
 /// Wherever a server of the secure shell listens.
 fn secure_shells() -> Vec<Exempt> {
     let Ok(snapshot) = Snapshot::take() else { return Vec::new() };
-    let servers = snapshot.living().filter(|e| ["sshd", "dropbear"].contains(&e.name.as_str())).map(|e| e.id);
+    let servers = snapshot.living().filter(|e| SECURE_SHELLS.contains(&e.name.as_str())).map(|e| e.id);
     let servers: Vec<_> = servers.collect();
-    let Ok(sockets) = Sockets::of(servers.clone()) else { return Vec::new() };
-    let ports = PortRange::of(servers.into_iter().flat_map(|id| sockets.ports_of(id)));
+    let init = snapshot.living().find(|e| e.id.pid == 1).map(|e| e.id);
+    let Ok(sockets) = Sockets::of(servers.iter().copied().chain(init)) else { return Vec::new() };
+    // Where the first process listens, it starts a server for each session.
+    let activated = init.into_iter().flat_map(|id| sockets.ports_of(id)).filter(|port| *port == SSH);
+    let ports = PortRange::of(servers.into_iter().flat_map(|id| sockets.ports_of(id)).chain(activated));
     let exempt = |port: PortRange| Exempt {
         what: format!("SSH (port {port})"),
         flow: Flow { protocol: Some(Protocol::Tcp), own_ports: vec![port], ..Flow::default() },
     };
     ports.into_iter().map(exempt).collect()
+}
+
+/// The sessions that are open, of whoever listens: where pid 1 does, no server is seen to.
+fn open_sessions(servers: &[&str]) -> Vec<Exempt> {
+    let Ok(snapshot) = Snapshot::take() else { return Vec::new() };
+    let held =
+        snapshot.living().filter(|e| servers.contains(&e.name.as_str())).flat_map(|e| sockets_of(e.id.pid)).collect::<BTreeSet<u64>>();
+    let ours = |s: &&TcpNetEntry| s.state == TcpState::Established && held.contains(&s.inode);
+    let mut by_port: BTreeMap<u16, BTreeSet<Network>> = BTreeMap::new();
+    for session in tcp().iter().filter(ours) {
+        let client = Network::from(session.remote_address.ip().to_canonical());
+        by_port.entry(session.local_address.port()).or_default().insert(client);
+    }
+    let exempt = |(port, clients): (u16, BTreeSet<Network>)| {
+        let peers: Vec<Network> = clients.into_iter().collect();
+        let from = peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let flow = Flow { protocol: Some(Protocol::Tcp), peers, own_ports: vec![port.into()], ..Flow::default() };
+        Exempt { what: format!("open sessions on port {port} (with {from})"), flow }
+    };
+    by_port.into_iter().map(exempt).collect()
+}
+
+fn tcp() -> Vec<TcpNetEntry> {
+    // Without IPv6 there is no such table.
+    let tables = [procfs::net::tcp(), procfs::net::tcp6()];
+    tables.into_iter().flat_map(Result::unwrap_or_default).collect()
 }
 
 /// `client-address client-port server-address server-port`.
@@ -88,6 +125,15 @@ fn shell_session(connection: &str) -> Option<Exempt> {
         ..Flow::default()
     };
     Some(Exempt { what: format!("this SSH session (from {client})"), flow })
+}
+
+/// What names the servers of names: also those that one on this machine asks in turn, which is all that programs are told of.
+fn resolver_configuration(read: impl Fn(&str) -> String) -> String {
+    const BEHIND: [&str; 2] = ["/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf"];
+    let told = read("/etc/resolv.conf");
+    let is_here = resolvers(&told).iter().any(|e| e.flow.peers.iter().any(|p| p.address().is_loopback()));
+    let behind = BEHIND.map(|path| if is_here { read(path) } else { String::new() });
+    [&told, &behind[0], &behind[1]].map(String::as_str).join("\n")
 }
 
 fn resolvers(configuration: &str) -> Vec<Exempt> {
@@ -128,6 +174,33 @@ mod tests {
         assert!(shell_session("nonsense").is_none() && kubernetes("kubernetes", "443").is_none());
         assert!(kubernetes("10.96.0.1", "443").is_some());
         path();
+    }
+
+    #[test]
+    fn behind_a_resolver_of_this_machine_are_those_that_it_asks() {
+        let with = |told: &'static str| {
+            let read = move |path: &str| match path {
+                "/etc/resolv.conf" => told.to_owned(),
+                "/run/systemd/resolve/resolv.conf" => "nameserver 192.0.2.53".to_owned(),
+                _ => String::new(),
+            };
+            resolvers(&resolver_configuration(read)).into_iter().map(|e| e.what).collect::<Vec<_>>()
+        };
+        assert_eq!(with("nameserver 127.0.0.53\noptions edns0"), ["DNS (127.0.0.53)", "DNS (192.0.2.53)"]);
+        assert_eq!(with("nameserver 10.0.0.2"), ["DNS (10.0.0.2)"]);
+    }
+
+    #[test]
+    fn sessions_that_are_open_are_left_alone_whoever_listens() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let here = listener.local_addr().expect("its address");
+        let _client = std::net::TcpStream::connect(here).expect("connected");
+        let _served = listener.accept().expect("accepted");
+        let name = std::fs::read_to_string("/proc/self/comm").expect("our name");
+        let found = open_sessions(&[name.trim()]);
+        let ours = found.iter().find(|e| e.flow.own_ports == [PortRange::from(here.port())]).expect("the session");
+        assert_eq!(ours.flow.to_string(), format!("TCP of its own port {} with 127.0.0.1", here.port()));
+        assert!(open_sessions(&["nobody is called so"]).is_empty());
     }
 
     #[test]
