@@ -1,0 +1,104 @@
+//! Proxies on the real program: before an address, before a process that is not pointed at them, and after one was killed.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use chaos_testbed::not_covered;
+
+const CHAOS: &str = env!("CARGO_BIN_EXE_chaos");
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+}
+
+/// An experiment on a language model: asked at `ask`, listening on `model`, with `proxy` between, slowed by 100 ms.
+fn slowed(ask: u16, model: u16, proxy: &str) -> String {
+    format!(
+        "version: 1\nexperiment: slowed\n\
+         system:\n  model: {{run: \"chaos demo llm --listen 127.0.0.1:{model}\", ready: {{probe: tcp, with: {{connect: \"127.0.0.1:{model}\"}}, within: 20s}}}}\n\
+         steady_state:\n  answers: {{probe: http, with: {{get: \"http://127.0.0.1:{ask}/health\"}}, every: 50ms, timeout: 5s, \
+         baseline: {{success: \">= 50%\", for: 1s}}, during: {{p50: \">= 100ms\"}}}}\n\
+         targets:\n  model: {{processes: {{system: model}}}}\n  way: {{proxy: {proxy}}}\n\
+         blast_radius: {{duration: 1m, targets: {{way: {{at_most: 1}}}}}}\n\
+         method:\n  - {{inject: tcp.latency, into: way, with: {{delay: 100ms}}, for: 2s}}\n"
+    )
+}
+
+struct Stage {
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { folder: tempfile::Builder::new().prefix("proxies-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, yaml: &str, wrapper: &[&str]) -> Output {
+        let file = self.path("slowed.yaml");
+        std::fs::write(&file, yaml).expect("an experiment");
+        let words: Vec<&str> = wrapper.iter().copied().chain([CHAOS]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg("run").arg(&file).arg("--state-dir").arg(self.path("state"));
+        command.output().expect("chaos runs")
+    }
+}
+
+fn told(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Processes whose words hold all of these.
+fn running(words: &[&str]) -> Vec<i32> {
+    let all = std::fs::read_dir("/proc").expect("processes").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let meant = |pid: &i32| {
+        let line = std::fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        words.iter().all(|word| line.contains(word))
+    };
+    all.filter(meant).collect()
+}
+
+#[test]
+fn a_proxy_before_an_address_slows_what_passes_it_and_ends_with_the_run() {
+    let (stage, listen, model) = (Stage::new(), free_port(), free_port());
+    let output = stage.run(&slowed(listen, model, &format!("{{listen: \"127.0.0.1:{listen}\", upstream: \"127.0.0.1:{model}\"}}")), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(running(&["proxy", &format!("127.0.0.1:{listen}")]), [0; 0], "it is gone");
+}
+
+#[test]
+fn rule_18_a_proxy_before_a_process_needs_no_pointing_and_leaves_no_redirect() {
+    if std::env::var_os("CHAOS_TESTS_QUICK").is_some() || !rustix::process::geteuid().is_root() {
+        return not_covered("a proxy before a process", "a network namespace of its own needs root");
+    }
+    let (stage, model) = (Stage::new(), 18_080);
+    let listed = stage.path("ruleset");
+    let script = format!(r#"ip link set lo up && "$@"; code=$?; nft list ruleset > {}; exit $code"#, listed.display());
+    let wrapper = ["unshare", "--net", "sh", "-c", &script, "sh"];
+    let output = stage.run(&slowed(model, model, "{before: model}"), &wrapper);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(std::fs::read_to_string(listed).expect("the rules"), "", "no redirect is left");
+}
+
+#[test]
+fn a_killed_proxy_is_said_and_does_not_keep_the_next_run() {
+    let (stage, listen, model) = (Stage::new(), free_port(), free_port());
+    let proxy = format!("{{listen: \"127.0.0.1:{listen}\", upstream: \"127.0.0.1:{model}\"}}");
+    let yaml = slowed(listen, model, &proxy);
+    let killed = yaml.replace(
+        "method:\n",
+        &format!(
+            "method:\n  - {{inject: tcp.latency, into: way, with: {{delay: 10ms}}, meanwhile: [{{wait: 1s}}, {{run: \"pkill -9 -f 'proxy --listen 127.0.0.1:{listen} '\"}}, {{wait: 2s}}]}}\n"
+        ),
+    );
+    let output = stage.run(&killed, &[]);
+    assert!(told(&output).contains("is gone"), "{}", told(&output));
+    assert_ne!(output.status.code(), Some(0), "{}", told(&output));
+    let again = stage.run(&yaml, &[]);
+    assert_eq!(again.status.code(), Some(0), "{}", told(&again));
+}
