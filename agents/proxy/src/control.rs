@@ -22,7 +22,7 @@ use chaos_core::clock::Boot;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::engine::{Proxy, Upstream};
+use crate::engine::{Proxy, Unreachable, Upstream};
 use crate::toxic::Speaks;
 
 pub use client::{ControlError, Lifeline, ask, state};
@@ -98,6 +98,9 @@ pub struct State {
     pub pid: u32,
     /// How many connections it has accepted.
     pub connections: u64,
+    /// Those of them that could not be led to the upstream, if there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable: Option<Unreachable>,
     /// What is in force, in the order in which it was armed.
     pub toxics: Vec<ToxicState>,
 }
@@ -136,6 +139,7 @@ impl State {
             speaks: proxy.speaks(),
             pid: std::process::id(),
             connections: proxy.connections(),
+            unreachable: proxy.unreachable(),
             toxics: toxics.iter().map(toxic).collect(),
         }
     }

@@ -33,7 +33,7 @@ pub use chance::{Chance, seed_of};
 pub use clock::{Alarm, Clock};
 pub use connection::Connection;
 pub use line::{Finish, Line};
-pub use live::Live;
+pub use live::{Live, Unreachable};
 pub(crate) use proxy::MOST_TOXICS;
 pub use proxy::Proxy;
 pub use source::{Source, copy};

@@ -1,6 +1,8 @@
 //! A toxic as a fault: the one adapter for all of them.
 
+use std::io;
 use std::marker::PhantomData;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,10 @@ use crate::catalogue::{self, Visitor, understood};
 use crate::control::ControlError;
 use crate::toxic::{Speaks, Toxic};
 use crate::world::{Proxies, ProxiesView};
+
+/// How long an upstream may take to answer before it counts as down, and how many of its addresses are tried: a plan is to be quick.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
+const MOST_ADDRESSES: usize = 4;
 
 /// Every toxic as a fault.
 #[must_use]
@@ -101,6 +107,9 @@ impl<T: Toxic> Fault for ToxicFault<T> {
             "everybody who connects to {} feels it, through process {}: if that is killed, its connections end and nobody listens there",
             facet.listen, state.pid
         ));
+        if let Some(why) = state.upstream.as_deref().and_then(nobody_at) {
+            prepared = prepared.note(why);
+        }
         if facet.upstream.is_none() {
             prepared = prepared.note("connections made before the proxy stood there are not led through it, and meet nothing");
         }
@@ -185,4 +194,21 @@ fn failed(doing: &str, error: ControlError) -> FaultError {
 /// A word for a shell.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// What is to be said of an upstream that is down: the run may be meant to show just that.
+fn nobody_at(upstream: &str) -> Option<String> {
+    let tried = upstream.to_socket_addrs().and_then(|addresses| {
+        let mut last = Err(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
+        for address in addresses.take(MOST_ADDRESSES) {
+            last = TcpStream::connect_timeout(&address, ANSWERS_WITHIN);
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
+    });
+    tried
+        .err()
+        .map(|why| format!("nobody answers at {upstream} now ({why}): whoever connects through the proxy is reset until somebody does"))
 }

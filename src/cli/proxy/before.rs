@@ -28,8 +28,12 @@ pub(super) fn process(text: &str) -> Result<ProcessId, String> {
 /// Listens in the network namespace of the process, and has the kernel lead connections there for as long as it lives.
 pub(super) fn run(process: ProcessId, ports: &[u16], speaks: Speaks, console: Console) -> Result<ExitCode, Failure> {
     let failed = |what: &str, error: std::io::Error| {
-        Failure::usage(format!("no proxy: {what}: {error}"))
-            .hint("needs root (CAP_NET_ADMIN, and CAP_SYS_ADMIN for another network namespace)")
+        let failure = Failure::usage(format!("no proxy: {what}: {error}"));
+        if error.kind() == std::io::ErrorKind::PermissionDenied {
+            failure.hint("needs root (CAP_NET_ADMIN, and CAP_SYS_ADMIN for another network namespace)")
+        } else {
+            failure
+        }
     };
     // Before any thread is started: each lives where the one that started it did.
     redirect::enter_namespace_of(process).map_err(|e| failed(&format!("enter the network namespace of process {}", process.pid), e))?;

@@ -85,7 +85,10 @@ pub(crate) async fn serve(accepted: Accepted, clock: Clock) {
         end = fate.comes() => End::Fate(end),
         connected = upstream.connect(&client, &clock) => match connected {
             Ok(to) => return relayed(client, to, (speaks, tls), live, clock, fate).await,
-            Err(_) => End::Broken,
+            Err(error) => {
+                live.unreachable(&error);
+                End::Broken
+            }
         },
     };
     match connected {

@@ -1,13 +1,24 @@
 //! The toxics in force on a proxy, and what one connection sees of them.
 
 use std::future::poll_fn;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::toxic::{Act, ArmedToxic};
+
+/// Connections that could not be led to the upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreachable {
+    /// How many.
+    pub connections: u64,
+    /// Why the last of them could not.
+    pub why: String,
+}
 
 /// The toxics in force on one proxy. Every change wakes every connection.
 pub(crate) struct Armory {
@@ -15,6 +26,7 @@ pub(crate) struct Armory {
     /// The number of the next connection.
     pub(crate) connections: AtomicU64,
     inner: Mutex<Inner>,
+    unreachable: Mutex<Option<Unreachable>>,
     /// For the listener.
     changed: Notify,
 }
@@ -30,7 +42,13 @@ struct Inner {
 
 impl Armory {
     pub(crate) fn new() -> Self {
-        Self { version: AtomicU64::new(1), connections: AtomicU64::new(0), inner: Mutex::default(), changed: Notify::new() }
+        Self {
+            version: AtomicU64::new(1),
+            connections: AtomicU64::new(0),
+            inner: Mutex::default(),
+            unreachable: Mutex::default(),
+            changed: Notify::new(),
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -48,6 +66,11 @@ impl Armory {
         let done = change(&mut inner.toxics);
         self.tell(inner);
         done
+    }
+
+    /// Connections that could not be led to the upstream, if there were any.
+    pub(crate) fn unreachable(&self) -> Option<Unreachable> {
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Every connection ends, for good.
@@ -119,6 +142,13 @@ impl Live {
     #[must_use]
     pub fn another(&self) -> Self {
         Self::new(Arc::clone(&self.armory), self.connection)
+    }
+
+    /// The upstream could not be reached for this connection.
+    pub(crate) fn unreachable(&self, why: &io::Error) {
+        let mut unreachable = self.armory.unreachable.lock().unwrap_or_else(PoisonError::into_inner);
+        let connections = unreachable.as_ref().map_or(0, |before| before.connections) + 1;
+        *unreachable = Some(Unreachable { connections, why: why.to_string() });
     }
 
     /// The number of the connection: what chance starts from.

@@ -10,7 +10,7 @@ use chaos_core::clock::Mono;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use super::live::Armory;
+use super::live::{Armory, Unreachable};
 use super::tls::Tls;
 use super::upstream::Upstream;
 use crate::catalogue;
@@ -69,6 +69,12 @@ impl Proxy {
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.armory.connections.load(Ordering::Relaxed)
+    }
+
+    /// The connections that it accepted and could not lead to the upstream, if there were any: it is down, or has no address.
+    #[must_use]
+    pub fn unreachable(&self) -> Option<Unreachable> {
+        self.armory.unreachable()
     }
 
     /// What is in force, in the order in which it was armed.

@@ -112,6 +112,10 @@ fn an_upstream_that_is_down_is_a_reset_and_the_proxy_goes_on() {
         let read = client.read(&mut [0; 1]);
         assert!(matches!(read, Err(ref e) if e.kind() == ErrorKind::ConnectionReset), "{read:?}");
     }
+    let told =
+        chaos_proxy::control::state(&chaos_proxy::control::place(proxy.listen())).expect("its state").unreachable.expect("it is told");
+    assert_eq!(told.connections, 3);
+    assert!(told.why.contains("refused"), "{}", told.why);
 }
 
 #[test]

@@ -41,6 +41,19 @@ async fn a_toxic_that_nothing_met_is_idle_and_one_that_something_met_is_not() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_is_down_is_said_in_the_plan() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    for (upstream, down) in [(free, true), (echo(), false)] {
+        let proxy = Standing::before(upstream, Speaks::Tcp);
+        let table = faults(&Arc::new(Proxies::new()));
+        let notes =
+            table.get("tcp.down").expect("the fault").prepare(&json!({}), &proxy.target(), &id("0.0.0")).await.expect("prepared").notes;
+        let said = notes.iter().any(|note| note.contains("nobody answers") && note.contains(&upstream.to_string()));
+        assert_eq!(said, down, "{notes:?}");
+    }
+}
+
+#[tokio::test]
 async fn other_protocols_and_proxies_that_do_not_stand_are_refused() {
     let proxy = Standing::before(echo(), Speaks::Tcp);
     let table = faults(&Arc::new(Proxies::new()));

@@ -117,7 +117,7 @@ fn bad_fields_are_refused_and_change_nothing() {
         ("tcp.rate", json!({"rate": "0 B/s"}), "nothing would pass"),
         ("tcp.rate", json!({"rate": "5/s"}), "rate of events"),
         ("tcp.latency", json!({"delay": "soon"}), "not a duration"),
-        ("tcp.latency", json!({"delay": "1ms", "dela": 1}), "unknown field"),
+        ("tcp.latency", json!({"delay": "1ms", "dela": 1}), "has no field `dela`"),
         ("tcp.nothing", json!({}), "knows no toxic"),
         ("tcp.slice", json!({"size": "0 B"}), "a piece of nothing"),
     ] {
