@@ -97,6 +97,26 @@ fn echo() -> SocketAddr {
     })
 }
 
+/// Nobody is told of an API that is not there.
+#[test]
+fn a_port_of_the_administrator_is_refused_with_its_own_hint() {
+    let nobody = Command::new("setpriv").args(["--reuid=65534", "--clear-groups", "true"]).output().is_ok_and(|o| o.status.success());
+    let words = ["proxy", "--listen", "127.0.0.1:81", "--upstream", "127.0.0.1:3"];
+    let floor = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    if !nobody || floor.trim() != "1024" {
+        not_covered("the hint for ports below 1024", "needs root, setpriv, and a host that keeps those ports");
+        return;
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--clear-groups"]).arg(env!("CARGO_BIN_EXE_chaos")).args(words).env_remove("CHAOS_API_TOKEN");
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = folder.path().join("said");
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&said).expect("a file")).spawn().expect("it starts");
+    let mut service = Service { child, said, _folder: folder };
+    assert_eq!(service.wait(), Some(2), "{}", service.said());
+    assert!(service.said().contains("CAP_NET_BIND_SERVICE") && !service.said().contains("api-token"), "{}", service.said());
+}
+
 /// Where what the clients need is put: outside of the workspace's own dependencies.
 fn clients() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("toxiproxy-clients");
@@ -236,6 +256,43 @@ fn errors_are_those_of_toxiproxy_to_the_letter() {
     assert_eq!(service.end(), Some(0));
 }
 
+/// Whatever cannot be leaves what is: the proxy, where it stands, what it stands before, and its open connections.
+#[test]
+fn bad_input_changes_nothing() {
+    let mut service = Service::start(&["--api", "127.0.0.1:0"]);
+    let api = service.api();
+    let host = format!("Host: {api}\r\n");
+    let upstream = echo();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("its address");
+    let made = ask(api, "POST", "/proxies", &host, &format!(r#"{{"name":"a","listen":"127.0.0.1:0","upstream":"{upstream}"}}"#));
+    assert_eq!(made.0, 201, "{}", made.1);
+    let was = ask(api, "GET", "/proxies/a", &host, "").1;
+    let at: SocketAddr =
+        was.split(r#""listen":""#).nth(1).and_then(|t| t.split('"').next()).expect("it is told").parse().expect("an address");
+    let mut client = TcpStream::connect(at).expect("it accepts");
+    client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let in_use = format!(r#"{{"listen":"{taken}"}}"#);
+    let of_populate = format!(r#"[{{"name":"a","listen":"{taken}","upstream":"{upstream}"}}]"#);
+    for (path, body) in [
+        ("/proxies/a", r#"{"upstream":"garbage"}"#),
+        ("/proxies/a", r#"{"listen":"127.0.0.1:99999"}"#),
+        ("/proxies/a", in_use.as_str()),
+        ("/populate", of_populate.as_str()),
+        ("/populate", r#"[{"name":"a","listen":"127.0.0.1:0","upstream":"garbage"}]"#),
+    ] {
+        let (status, text) = ask(api, "POST", path, &host, body);
+        assert!(status >= 400, "{path} {body}: {text}");
+        assert_eq!(ask(api, "GET", "/proxies/a", &host, "").1, was, "{path} {body}");
+        client.write_all(b"hello").expect("it is sent");
+        let mut back = [0; 5];
+        client.read_exact(&mut back).unwrap_or_else(|e| panic!("{path} {body}: {e}"));
+    }
+    assert_eq!(ask(api, "POST", "/proxies/a", &host, r#"{"enabled":false}"#).0, 200);
+    let (_, off) = ask(api, "POST", "/proxies/a", &host, r#"{"upstream":"127.0.0.1:1"}"#);
+    assert!(off.contains(r#""enabled":false"#) && off.contains("127.0.0.1:1\""), "who is off stays off: {off}");
+}
+
 #[test]
 fn rule_36_browsers_and_strangers_do_not_get_in() {
     let mut service = Service::start(&["--api", "127.0.0.1:0"]);
@@ -255,6 +312,13 @@ fn rule_36_browsers_and_strangers_do_not_get_in() {
     let api = SocketAddr::from(([127, 0, 0, 1], guarded.api().port()));
     assert_eq!(ask(api, "GET", "/version", "Host: any.example\r\n", "").0, 403);
     assert_eq!(ask(api, "GET", "/version", "Host: any.example\r\nAuthorization: Bearer secret\r\n", "").0, 200);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("token");
+    std::fs::write(&file, "kept\n").expect("it is written");
+    let mut guarded = Service::start(&["--api", "0.0.0.0:0", "--api-token-file", file.to_str().expect("text")]);
+    let api = SocketAddr::from(([127, 0, 0, 1], guarded.api().port()));
+    assert_eq!(ask(api, "GET", "/version", "Host: any.example\r\nAuthorization: Bearer kept\r\n", "").0, 200);
 }
 
 #[test]
@@ -293,6 +357,12 @@ fn what_cannot_be_is_said() {
         (vec!["--listen", "127.0.0.1:0"], "--upstream"),
         (vec!["--config", "/nowhere.json"], "/nowhere.json"),
         (vec!["--api", "somewhere"], "an address with a port"),
+        (vec!["--listen", "foo", "--upstream", "127.0.0.1:3"], "an address needs its port"),
+        (vec!["--listen", "127.0.0.1:99999", "--upstream", "127.0.0.1:3"], "there is no port 99999"),
+        (
+            vec!["--listen", "127.0.0.1:1", "--listen", "127.0.0.1:1", "--upstream", "127.0.0.1:3", "--upstream", "127.0.0.1:4"],
+            "two proxies would listen at 127.0.0.1:1",
+        ),
     ] {
         let mut service = Service::start(&words);
         assert_eq!(service.wait(), Some(2), "{words:?}");

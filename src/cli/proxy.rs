@@ -1,8 +1,11 @@
 //! `chaos proxy`: a fault proxy as a process of its own, for a run or as a service.
 
 mod before;
+mod listening;
+mod tls;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,9 +15,11 @@ use chaos_core::literal::{Address, Ports};
 use chaos_core::target::ProcessId;
 use chaos_proxy::toxic::Speaks;
 use chaos_proxy::toxiproxy::{ApiAddress, Declared};
-use chaos_proxy::{Service, Tls};
+use chaos_proxy::{Service, ServiceError};
 use serde::Deserialize;
 
+use self::listening::Listening;
+use self::tls::Termination;
 use super::worlds::Worlds;
 use super::{Console, Failure};
 
@@ -24,7 +29,7 @@ use super::{Console, Failure};
 pub struct Args {
     /// Where the proxy listens: what the application is pointed at; again for another proxy
     #[arg(long, value_name = "ADDRESS", requires = "upstream")]
-    listen: Vec<String>,
+    listen: Vec<Listening>,
     /// What the application would use without it: the first belongs to the first --listen, and so on
     #[arg(long, value_name = "ADDRESS", requires = "listen")]
     upstream: Vec<Address>,
@@ -58,9 +63,13 @@ pub struct Args {
     /// Serve the HTTP API of Toxiproxy there: an address of this machine, such as 127.0.0.1:8474, or `unix:PATH`
     #[arg(long, value_name = "ADDRESS", value_parser = api_address)]
     api: Option<ApiAddress>,
-    /// What requests to the API must bear; needed where other machines could reach it
+    /// What requests to the API must bear; needed where other machines could reach it. Whoever lists processes sees it here: better
+    /// CHAOS_API_TOKEN, or --api-token-file
     #[arg(long, value_name = "TOKEN", env = "CHAOS_API_TOKEN", hide_env_values = true)]
     api_token: Option<String>,
+    /// The same, from the first line of a file
+    #[arg(long, value_name = "FILE", conflicts_with = "api_token")]
+    api_token_file: Option<PathBuf>,
 }
 
 const AFTER: &str = "Bytes pass unchanged until a fault acts on them: one of an experiment whose target is a `proxy`, or a toxic that came \
@@ -71,13 +80,22 @@ pub(super) fn run(args: Args, console: Console, worlds: &Worlds) -> Result<ExitC
         let speaks = args.speaks.first().copied().unwrap_or_default();
         return before::run(process, &ports.iter().collect::<Vec<_>>(), speaks, console);
     }
+    let token = args.api_token_file.as_deref().map(token).transpose()?.or_else(|| args.api_token.clone());
     let mut proxies = declared(&args)?;
     proxies.extend(args.config.as_deref().map(written).transpose()?.unwrap_or_default());
     if proxies.is_empty() && args.api.is_none() {
         return Err(Failure::usage("nothing says where the proxy stands")
             .hint("for example `chaos proxy --listen 127.0.0.1:6390 --upstream 127.0.0.1:6379`"));
     }
-    serve(Service { proxies, api: args.api, token: args.api_token }, console, worlds)
+    serve(Service { proxies, api: args.api, token }, console, worlds)
+}
+
+/// What stands in a file for requests to the API to bear.
+fn token(file: &Path) -> Result<String, Failure> {
+    let failed = |why: &dyn std::fmt::Display| Failure::usage(format!("read the token in {}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|e| failed(&e))?;
+    let line = text.lines().next().unwrap_or_default().trim();
+    if line.is_empty() { Err(failed(&"its first line is empty")) } else { Ok(line.to_owned()) }
 }
 
 fn serve(service: Service, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
@@ -92,12 +110,21 @@ fn serve(service: Service, console: Console, worlds: &Worlds) -> Result<ExitCode
     });
     served.map(|()| ExitCode::SUCCESS).map_err(|error| {
         let failure = Failure::usage(format!("no proxy: {error}"));
-        match error.kind() {
-            std::io::ErrorKind::AddrInUse => failure.maybe_hint(holder(proxies.values(), worlds)),
-            std::io::ErrorKind::PermissionDenied => failure.hint("an API that other machines can reach needs `--api-token`"),
+        match (&error, error.kind()) {
+            (ServiceError::Unguarded(_), _) => failure.hint("an API that other machines can reach needs `--api-token`"),
+            (_, ErrorKind::AddrInUse) => failure.maybe_hint(holder(proxies.values(), worlds)),
+            (ServiceError::Proxy { name, .. }, ErrorKind::PermissionDenied) if proxies.get(name).is_some_and(is_privileged) => {
+                failure.hint("ports below 1024 need root, or CAP_NET_BIND_SERVICE")
+            }
             _ => failure,
         }
     })
+}
+
+/// Does it listen on a port that is kept for the administrator?
+fn is_privileged(proxy: &Declared) -> bool {
+    let port = proxy.listen.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    port.is_some_and(|port| (1..1024).contains(&port))
 }
 
 /// Who listens already where one of them should.
@@ -118,10 +145,14 @@ fn declared(args: &Args) -> Result<Vec<Declared>, Failure> {
         return Err(Failure::usage(message).hint("give it once for all proxies, or once for each"));
     }
     let speaks = |n: usize| args.speaks.get(n).or(args.speaks.first()).copied().unwrap_or_default();
-    let tls = tls(args).map_err(|e| Failure::usage(format!("no proxy: {e}")))?;
-    let one = |(n, (listen, upstream)): (usize, (&String, &Address))| Declared {
-        name: listen.clone(),
-        listen: listen.clone(),
+    let tls = termination(args).map(|t| t.made()).transpose().map_err(|e| Failure::usage(format!("no proxy: {e}")))?;
+    let twice = args.listen.iter().enumerate().find(|(n, listen)| !listen.is_anywhere() && args.listen[..*n].contains(listen));
+    if let Some((_, listen)) = twice {
+        return Err(Failure::usage(format!("two proxies would listen at {listen}")).hint("give each an address of its own"));
+    }
+    let one = |(n, (listen, upstream)): (usize, (&Listening, &Address))| Declared {
+        name: if n > 0 && listen.is_anywhere() { format!("{listen} ({})", n + 1) } else { listen.to_string() },
+        listen: listen.to_string(),
         upstream: upstream.to_string(),
         speaks: speaks(n),
         tls: tls.clone(),
@@ -131,14 +162,10 @@ fn declared(args: &Args) -> Result<Vec<Declared>, Failure> {
 }
 
 /// Where TLS ends, if it does.
-fn tls(args: &Args) -> std::io::Result<Option<Tls>> {
-    let (Some(certificate), Some(key)) = (&args.certificate, &args.key) else { return Ok(None) };
-    let tls = Tls::terminating(certificate, key)?;
-    match &args.upstream_tls {
-        Some(name) => tls.to_upstream(name, args.upstream_ca.as_deref()).map(Some),
-        None if args.upstream_http2 => Ok(Some(tls.with_http2())),
-        None => Ok(Some(tls)),
-    }
+fn termination(args: &Args) -> Option<Termination> {
+    let (certificate, key) = args.certificate.clone().zip(args.key.clone())?;
+    let (upstream, authorities) = (args.upstream_tls.clone(), args.upstream_ca.clone());
+    Some(Termination { certificate, key, upstream, authorities, http2: args.upstream_http2 })
 }
 
 /// A proxy of the file.
@@ -152,6 +179,7 @@ struct Written {
     speaks: Speaks,
     #[serde(default = "yes")]
     enabled: bool,
+    tls: Option<Termination>,
 }
 
 fn yes() -> bool {
@@ -166,9 +194,11 @@ fn written(file: &Path) -> Result<Vec<Declared>, Failure> {
     };
     let text = std::fs::read(file).map_err(|e| failed(&e))?;
     let all: Vec<Written> = serde_json::from_slice(&text).map_err(|e| failed(&e))?;
-    let one =
-        |w: Written| Declared { name: w.name, listen: w.listen, upstream: w.upstream, speaks: w.speaks, tls: None, enabled: w.enabled };
-    Ok(all.into_iter().map(one).collect())
+    let one = |w: Written| {
+        let tls = w.tls.map(|t| t.made()).transpose().map_err(|e| failed(&format_args!("{}: {e}", w.name)))?;
+        Ok(Declared { name: w.name, listen: w.listen, upstream: w.upstream, speaks: w.speaks, tls, enabled: w.enabled })
+    };
+    all.into_iter().map(one).collect()
 }
 
 fn speaks(word: &str) -> Result<Speaks, String> {

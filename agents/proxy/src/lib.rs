@@ -23,6 +23,6 @@ mod world;
 
 pub use engine::{Engine, Proxy, ProxyConfig, Tls, Upstream};
 pub use fault::faults;
-pub use serve::{Service, serve, serve_api};
+pub use serve::{Service, ServiceError, serve, serve_api};
 pub use target::target_kinds;
 pub use world::{Proxies, ProxiesView};

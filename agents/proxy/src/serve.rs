@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::engine::{Engine, ProxyConfig};
-use crate::toxiproxy::{Api, ApiAddress, Collection, Declared};
+use crate::toxiproxy::{Api, ApiAddress, ApiError, Collection, Declared};
 
 /// Runs proxies until SIGTERM or SIGINT, and calls `ready` once all of them listen.
 ///
@@ -36,16 +37,55 @@ pub struct Service {
     pub token: Option<String>,
 }
 
+/// Why a service cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// One of its proxies cannot stand.
+    #[error("{name}: {error}")]
+    Proxy {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: ApiError,
+    },
+    /// Its API would listen to anybody.
+    #[error("others than this machine could reach {0}, and the API asks nobody for a name")]
+    Unguarded(SocketAddr),
+    /// Its API cannot listen.
+    #[error("the API at {address}: {error}")]
+    Api {
+        /// Where.
+        address: ApiAddress,
+        /// Why.
+        error: io::Error,
+    },
+    /// The process lacks something that every service needs.
+    #[error(transparent)]
+    Process(#[from] io::Error),
+}
+
+impl ServiceError {
+    /// What the system said.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Proxy { error, .. } => error.kind,
+            Self::Unguarded(_) => io::ErrorKind::Other,
+            Self::Api { error, .. } | Self::Process(error) => error.kind(),
+        }
+    }
+}
+
 /// Runs a service until SIGTERM or SIGINT. Once everything listens, `ready` is told each proxy by name and address, and the API's.
 ///
 /// # Errors
 /// If anything cannot listen; then nothing is left.
-pub fn serve_api(service: Service, ready: impl FnOnce(&[(String, String)], Option<String>)) -> io::Result<()> {
+pub fn serve_api(service: Service, ready: impl FnOnce(&[(String, String)], Option<String>)) -> Result<(), ServiceError> {
     let mut collection = Collection::new(Engine::start()?);
     let mut listening = Vec::new();
     for proxy in service.proxies {
         let name = proxy.name.clone();
-        let listen = collection.add(proxy).map_err(|e| io::Error::new(e.kind, format!("{name}: {e}")))?;
+        let listen = collection.add(proxy).map_err(|error| ServiceError::Proxy { name: name.clone(), error })?;
         listening.extend(listen.map(|listen| (name, listen.to_string())));
     }
     waiting(async {
@@ -60,7 +100,7 @@ pub fn serve_api(service: Service, ready: impl FnOnce(&[(String, String)], Optio
 }
 
 /// Does something until SIGTERM or SIGINT.
-fn waiting(work: impl Future<Output = io::Result<Infallible>>) -> io::Result<()> {
+fn waiting<E: From<io::Error>>(work: impl Future<Output = Result<Infallible, E>>) -> Result<(), E> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

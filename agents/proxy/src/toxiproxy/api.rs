@@ -1,6 +1,7 @@
 //! The API's own listener: HTTP/1.1 on TCP or on a Unix socket.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -13,7 +14,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -21,9 +22,13 @@ use super::collection::{ApiError, Collection};
 use super::guard::refused;
 use super::routes::{Answer, answer};
 use crate::http::decoded;
+use crate::serve::ServiceError;
 
 /// The largest body that is read.
 const BODY_MAX: usize = 1024 * 1024;
+
+/// How long a connection may say nothing before the next request (Toxiproxy: `IdleTimeout`).
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Where the API listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +37,15 @@ pub enum ApiAddress {
     Tcp(SocketAddr),
     /// A Unix socket: only this user may enter.
     Unix(PathBuf),
+}
+
+impl fmt::Display for ApiAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// The API, listening.
@@ -43,6 +57,19 @@ pub struct Api {
 enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    fn bind(address: &ApiAddress) -> io::Result<Self> {
+        Ok(match address {
+            ApiAddress::Tcp(address) => {
+                let listener = std::net::TcpListener::bind(address)?;
+                listener.set_nonblocking(true)?;
+                Self::Tcp(TcpListener::from_std(listener)?)
+            }
+            ApiAddress::Unix(path) => Self::Unix(bind_unix(path)?, path.clone()),
+        })
+    }
 }
 
 impl Drop for Listener {
@@ -58,19 +85,13 @@ impl Api {
     ///
     /// # Errors
     /// If it cannot; or if others than this machine could reach it and there is no token.
-    pub fn bind(address: &ApiAddress, token: Option<String>) -> io::Result<Self> {
-        let listener = match address {
-            ApiAddress::Tcp(address) if !address.ip().is_loopback() && token.is_none() => {
-                let message = format!("others than this machine could reach {address}, and the API asks nobody for a name");
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
-            }
-            ApiAddress::Tcp(address) => {
-                let listener = std::net::TcpListener::bind(address)?;
-                listener.set_nonblocking(true)?;
-                Listener::Tcp(TcpListener::from_std(listener)?)
-            }
-            ApiAddress::Unix(path) => Listener::Unix(bind_unix(path)?, path.clone()),
-        };
+    pub fn bind(address: &ApiAddress, token: Option<String>) -> Result<Self, ServiceError> {
+        if let (ApiAddress::Tcp(address), None) = (address, &token)
+            && !address.ip().is_loopback()
+        {
+            return Err(ServiceError::Unguarded(*address));
+        }
+        let listener = Listener::bind(address).map_err(|error| ServiceError::Api { address: address.clone(), error })?;
         Ok(Self { listener, token: token.map(Arc::from) })
     }
 
@@ -104,7 +125,9 @@ impl Api {
             async move { Ok::<_, Infallible>(written(respond(request, token.as_deref(), &collection).await)) }
         });
         tokio::spawn(async move {
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let mut server = hyper::server::conn::http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(SILENCE_MAX);
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }

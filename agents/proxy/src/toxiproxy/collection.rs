@@ -68,6 +68,14 @@ pub struct Declared {
     pub enabled: bool,
 }
 
+impl Declared {
+    /// What the engine is to open.
+    fn config(&self) -> Result<ProxyConfig, ApiError> {
+        let upstream: Address = self.upstream.parse().map_err(|e| ApiError::bad_body(format!("upstream: {e}")))?;
+        Ok(ProxyConfig { listen: resolved(&self.listen)?, upstream: Upstream::Fixed(upstream), speaks: self.speaks })
+    }
+}
+
 /// The proxies that the API knows.
 pub struct Collection {
     engine: Engine,
@@ -96,9 +104,7 @@ impl Collection {
             return Err(ApiError::new(409, "proxy already exists"));
         }
         let mut entry = Entry { declared, toxics: Vec::new(), standing: None };
-        if entry.declared.enabled {
-            entry.start(&self.engine)?;
-        }
+        entry.begin(&self.engine)?;
         let listen = entry.standing.as_ref().map(|proxy| proxy.listen());
         self.proxies.insert(entry.declared.name.clone(), entry);
         Ok(listen)
@@ -139,14 +145,11 @@ impl Collection {
     }
 
     fn replace(&mut self, wanted: Declared) -> Result<(), ApiError> {
-        if let Some(entry) = self.proxies.get_mut(&wanted.name) {
-            if !entry.differs(&wanted.listen, &wanted.upstream) {
-                return Ok(());
-            }
-            entry.stop(&self.engine);
-            self.proxies.remove(&wanted.name);
+        match self.proxies.get_mut(&wanted.name) {
+            Some(entry) if entry.differs(&wanted.listen, &wanted.upstream) => entry.become_other(wanted, Vec::new(), &self.engine),
+            Some(_) => Ok(()),
+            None => self.add(wanted).map(|_| ()),
         }
-        self.add(wanted).map(|_| ())
     }
 
     pub(super) fn update(&mut self, name: &str, input: &ProxyInput) -> Result<ProxyForm, ApiError> {
@@ -154,16 +157,14 @@ impl Collection {
         let entry = self.proxies.get_mut(name).ok_or_else(ApiError::no_proxy)?;
         let listen = input.listen.clone().unwrap_or_else(|| entry.declared.listen.clone());
         let upstream = input.upstream.clone().unwrap_or_else(|| entry.declared.upstream.clone());
-        let enabled = input.enabled.unwrap_or(entry.declared.enabled);
-        let differs = entry.differs(&listen, &upstream);
-        if differs {
+        let enabled = input.enabled.unwrap_or(entry.standing.is_some());
+        if entry.differs(&listen, &upstream) {
+            let wanted = Declared { listen, upstream, enabled, ..entry.declared.clone() };
+            entry.become_other(wanted, entry.toxics.clone(), engine)?;
+        } else if !enabled {
             entry.stop(engine);
-            (entry.declared.listen, entry.declared.upstream) = (listen, upstream);
-        }
-        match (entry.standing.is_some(), enabled) {
-            (false, true) => entry.start(engine)?,
-            (true, false) => entry.stop(engine),
-            _ => {}
+        } else if entry.standing.is_none() {
+            entry.start(engine)?;
         }
         Ok(entry.form())
     }
@@ -245,16 +246,45 @@ impl Entry {
         to_upstream.chain(self.toxics.iter().filter(|t| !t.is_upstream())).map(Toxic::form).collect()
     }
 
+    /// Stands, where it is to stand from the beginning.
+    fn begin(&mut self, engine: &Engine) -> Result<(), ApiError> {
+        if self.declared.enabled { self.start(engine) } else { self.declared.config().map(|_| ()) }
+    }
+
     fn start(&mut self, engine: &Engine) -> Result<(), ApiError> {
-        let listen = resolved(&self.declared.listen)?;
-        let upstream: Address = self.declared.upstream.parse().map_err(|e| ApiError::bad_body(format!("upstream: {e}")))?;
-        let config = ProxyConfig { listen, upstream: Upstream::Fixed(upstream), speaks: self.declared.speaks };
+        let config = self.declared.config()?;
+        let listen = config.listen;
         let proxy = engine
             .open_with(config, self.declared.tls.clone())
             .map_err(|e| ApiError { kind: e.kind(), ..ApiError::new(500, format!("listen tcp {listen}: {e}")) })?;
         self.declared.listen = proxy.listen().to_string();
         self.standing = Some(proxy);
         self.toxics.iter().try_for_each(|toxic| self.arm(toxic))
+    }
+
+    /// Becomes another proxy of its name, or, where that cannot stand, stays what it is.
+    fn become_other(&mut self, declared: Declared, toxics: Vec<Toxic>, engine: &Engine) -> Result<(), ApiError> {
+        let mut other = Self { declared, toxics, standing: None };
+        let wanted = other.declared.config()?;
+        // On one port only one of them can stand. Otherwise no connection ends before it is certain that the other does.
+        let in_its_way = self.standing.as_ref().is_some_and(|proxy| proxy.listen().port() == wanted.listen.port());
+        if in_its_way {
+            self.stop(engine);
+        }
+        match other.begin(engine) {
+            Ok(()) => {
+                self.stop(engine);
+                *self = other;
+                Ok(())
+            }
+            Err(error) => {
+                other.stop(engine);
+                if in_its_way {
+                    self.start(engine)?;
+                }
+                Err(error)
+            }
+        }
     }
 
     fn stop(&mut self, engine: &Engine) {
