@@ -1,6 +1,7 @@
 //! The network of a host, in the kernel: namespaces entered on threads of their own, links, and what is asked over netlink.
 
 pub(crate) mod connections;
+pub(crate) mod conntrack;
 pub(crate) mod cut;
 pub(crate) mod filter;
 pub(crate) mod flow;

@@ -376,6 +376,47 @@ async fn a_half_open_connection_goes_on_afterwards() {
     }
 }
 
+/// The kernel remembers where packets of a socket were led, for as long as the socket sends.
+#[tokio::test]
+async fn what_was_led_astray_finds_its_way_again() {
+    use std::time::Duration;
+    if !scenes::networks("what_was_led_astray_finds_its_way_again") {
+        return;
+    }
+    let host = Arc::new(Host::new(scenes::HELPER));
+    let table = faults(&host);
+
+    // A program that asks for names from one socket all the time, where somebody else has the kernel remember connections.
+    let networked = Networked::with_names();
+    networked.namespace().sh("nft add table ip firewall; nft add chain ip firewall in '{ type filter hook input priority 0; }'");
+    networked.namespace().sh("nft add rule ip firewall in ct state new accept");
+    let lie = json!({"names": ["store.internal"], "answer": {"addresses": ["198.51.100.7"]}});
+    let fault = InForce::new(table.get("net.dns").expect("the fault"), lie, &networked.target(), id("remembered")).await;
+    let client = networked.namespace().run(|| UdpSocket::bind("127.0.0.1:0").expect("a socket"));
+    let asked = || scenes::network::ask_with(&client, "127.0.0.1:53", "store.internal", RecordType::A);
+    assert_eq!(asked(), "NOERROR 198.51.100.7");
+    fault.end().await;
+    assert_eq!(asked(), "NOERROR 192.0.2.53", "the same socket is answered by whom it asks");
+
+    // A flow that begins while it is cut off, and would leave under another address.
+    let pair = Pair::new().expect("the tests run as root");
+    pair.near.sh("ip address add 198.18.77.1/32 dev lo; nft add table ip hide");
+    pair.near
+        .sh("nft add chain ip hide out '{ type nat hook postrouting priority 100; }'; nft add rule ip hide out oifname eth0 masquerade");
+    let server = pair.far.run(|| UdpSocket::bind((Pair::FAR[0], 0)).expect("a server"));
+    server.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    let with = json!({"hosts": [Pair::FAR[0]]});
+    let cut = InForce::new(table.get("net.partition").expect("the fault"), with, &holder(&pair.near), id("born")).await;
+    let client = pair.near.run(|| UdpSocket::bind("198.18.77.1:0").expect("a client"));
+    let to = server.local_addr().expect("its address");
+    client.send_to(b"lost", to).expect("it seems to be sent");
+    cut.end().await;
+    client.send_to(b"arrives", to).expect("sent");
+    let mut buffer = [0; 16];
+    let (length, from) = server.recv_from(&mut buffer).expect("it arrives");
+    assert_eq!((&buffer[..length], from.ip().to_string().as_str()), (&b"arrives"[..], Pair::NEAR[0]));
+}
+
 /// RULES 8: whatever the two faults are, a packet meets one.
 #[tokio::test]
 async fn rule_08_what_is_cut_off_is_not_slowed_as_well() {

@@ -1,5 +1,6 @@
 //! `net.dns`: chosen names have no address, or another one, or none that comes in time.
 
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use chaos_core::fault::{
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::helped::{Reached, end, is_still_held, kill_by_tag, started};
 use super::{failed, look};
 use crate::helper::{Helper, dns_redirection, dns_tally_of};
+use crate::net::conntrack::{self, Entry};
+use crate::net::flow::Protocol;
 use crate::net::lie::Lie;
 use crate::net::namespace::Namespace;
 use crate::net::nftables::seen_in;
@@ -127,14 +130,24 @@ impl Fault for NetDns {
     }
 
     async fn revert(&self, undo: &Undo, world: &Host) -> Result<Reverted, FaultError> {
-        let Undo::V1 { tag, .. } = undo;
-        end(world, tag)
+        let Undo::V1 { tag, namespace, .. } = undo;
+        let ended = end(world, tag)?;
+        let forgotten = conntrack::forgotten(namespace, is_led_to_nobody);
+        Ok(Reverted { notes: ended.notes.into_iter().chain(forgotten.notes).collect() })
     }
 
     fn explain(&self, undo: &Undo) -> Vec<String> {
         let Undo::V1 { tag, .. } = undo;
         vec![kill_by_tag(tag)]
     }
+}
+
+/// A program that asks from one socket all the time asks whom the kernel remembers: a port where the helper was.
+fn is_led_to_nobody(entry: &Entry) -> bool {
+    const DNS: u16 = 53;
+    let Entry { original, reply, .. } = entry;
+    let led_here = original.to.port() == DNS && reply.from != original.to && reply.from.ip().is_loopback();
+    original.protocol == Protocol::Udp && led_here && UdpSocket::bind(reply.from).is_ok()
 }
 
 /// Would the kernel lead questions here? Of the namespace of this thread.

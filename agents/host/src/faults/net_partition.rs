@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::in_namespace;
 use crate::cgroup::quoted;
+use crate::net::conntrack;
 use crate::net::cut::{Cut, How};
 use crate::net::flow::Match;
 use crate::net::leaf::Leaf;
@@ -100,6 +101,7 @@ impl Fault for NetPartition {
 
     async fn prepare(&self, spec: &Spec, target: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
         let aim = spec.traffic.aim_anywhere(target, Direction::Both, view)?;
+        aim.namespace.is_planned(&target.facets)?;
         few_enough(&aim.packets)?;
         let cut = Cut { packets: aim.packets, ways: aim.direction.ways(), interface: spec.traffic.interface.clone(), how: spec.how };
         let tag = id.tag();
@@ -151,9 +153,9 @@ impl Fault for NetPartition {
     }
 
     async fn revert(&self, undo: &Undo, world: &Host) -> Result<Reverted, FaultError> {
-        let Undo::V1 { tag, namespace, .. } = undo;
+        let Undo::V1 { tag, namespace, cut, .. } = undo;
         world.tables().remove(namespace, tag)?;
-        Ok(Reverted::default())
+        Ok(conntrack::forgotten(namespace, |entry| cut.led_astray(entry)))
     }
 
     fn explain(&self, undo: &Undo) -> Vec<String> {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::conntrack::Entry;
 use super::flow::{Family, Flow, Match as Packets, Network, PortRange, Way};
 use super::leaf::{Branch, Leaf, Place};
 use super::nftables::{At, Chain, ICMP, ICMP6, Kind, Match, Rule, Ruleset, TCP, Then, UDP};
@@ -80,6 +81,15 @@ impl Cut {
             shared && branch.places.iter().any(passes)
         };
         leaf.branches.iter().any(both).then(|| format!("packets: {}; {}", self.packets, leaf.packets))
+    }
+
+    /// Did this connection begin while it was cut off? What vanishes does so by way of the loopback interface, so no translation of source
+    /// addresses was chosen for its true way, and none would be.
+    pub(crate) fn led_astray(&self, entry: &Entry) -> bool {
+        let Entry { original, reply, answered } = *entry;
+        let cut_off = self.how == How::Drop && self.ways.contains(&Way::Out);
+        let meant = || self.packets.flows.iter().any(|flow| flow.carries(original.protocol, original.from, reply.from));
+        cut_off && !answered && reply.to == original.from && meant()
     }
 
     /// The chain that packets of a way meet, and those that it asks about ports.

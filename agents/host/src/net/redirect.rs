@@ -4,16 +4,16 @@
 //! So there is no redirect on a kernel whose tables have no owners: what leads to nobody is an outage.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use chaos_core::target::ProcessId;
-use rustix::io::Errno;
 use rustix::net::sockopt::{ip_original_dst, ipv6_original_dst};
 
-use super::flow::Family;
+use super::conntrack::{self, Tuple};
+use super::flow::{Family, Protocol};
 use super::namespace::Namespace;
-use super::netlink::{Message, NetlinkError, Reply, Socket};
+use super::netlink::{NetlinkError, Socket};
 use super::nftables::{self, At, Chain, Kind, Match, Ownership, Rule, Ruleset, TCP, Then, UDP};
 
 /// Before every other translation of addresses (`NF_IP_PRI_NAT_DST` is -100), so that those still apply to what the listener sends on.
@@ -194,47 +194,9 @@ impl Origins {
     /// # Errors
     /// If the kernel keeps no such table, or cannot be asked (`nf_conntrack_netlink`).
     pub(crate) fn of_datagram(&mut self, from: SocketAddr, here: SocketAddr) -> io::Result<Option<SocketAddr>> {
-        match self.socket.request(question(from, here)) {
-            Ok(replies) => Ok(replies.iter().find_map(original)),
-            Err(e) if e.errno == Errno::NOENT => Ok(None),
-            Err(e) => Err(told(e)),
-        }
+        let reply = Tuple { protocol: Protocol::Udp, from: here, to: from };
+        conntrack::answered_by(&mut self.socket, reply).map(|found| found.map(|entry| entry.original.to)).map_err(told)
     }
-}
-
-/// `CTA_TUPLE_ORIG`, `CTA_TUPLE_REPLY`.
-const TUPLE_ORIGINAL: u16 = 1;
-const TUPLE_REPLY: u16 = 2;
-const TUPLE_ADDRESSES: u16 = 1;
-const TUPLE_PROTOCOL: u16 = 2;
-const TO_V4: u16 = 2;
-const TO_V6: u16 = 4;
-const PROTOCOL_NUMBER: u16 = 1;
-const FROM_PORT: u16 = 2;
-const TO_PORT: u16 = 3;
-
-/// The connection whose answers go from `here` back to `from`.
-fn question(from: SocketAddr, here: SocketAddr) -> Message {
-    const GET: u16 = 1 << 8 | 1;
-    const FAMILIES: [u8; 2] = [2, 10];
-    let family = FAMILIES[usize::from(from.is_ipv6())];
-    Message::new(GET, 0).fixed(&[family, 0, 0, 0]).nested(TUPLE_REPLY, |m| {
-        let m = m.nested(TUPLE_ADDRESSES, |m| match (here.ip(), from.ip()) {
-            (IpAddr::V4(here), IpAddr::V4(from)) => m.bytes(TO_V4 - 1, &here.octets()).bytes(TO_V4, &from.octets()),
-            (IpAddr::V6(here), IpAddr::V6(from)) => m.bytes(TO_V6 - 1, &here.octets()).bytes(TO_V6, &from.octets()),
-            _ => m,
-        });
-        m.nested(TUPLE_PROTOCOL, |m| m.u8(PROTOCOL_NUMBER, UDP).be16(FROM_PORT, here.port()).be16(TO_PORT, from.port()))
-    })
-}
-
-fn original(reply: &Reply) -> Option<SocketAddr> {
-    let tuple = reply.attributes(4).within(TUPLE_ORIGINAL);
-    let addresses = tuple.within(TUPLE_ADDRESSES);
-    let v4 = || Some(IpAddr::from(*addresses.get(TO_V4)?.value.first_chunk::<4>()?));
-    let v6 = || Some(IpAddr::from(*addresses.get(TO_V6)?.value.first_chunk::<16>()?));
-    let port = tuple.within(TUPLE_PROTOCOL).get(TO_PORT)?.be16()?;
-    Some(SocketAddr::new(v4().or_else(v6)?, port))
 }
 
 #[cfg(test)]

@@ -123,8 +123,12 @@ pub(crate) fn ask(server: &str, name: &str, record_type: RecordType) -> String {
 
 /// The same, from an address of its version.
 pub(crate) fn ask_from(here: &str, server: &str, name: &str, record_type: RecordType) -> String {
+    ask_with(&UdpSocket::bind(here).expect("a socket"), server, name, record_type)
+}
+
+/// As [`ask_from`], from a socket that may have asked before.
+pub(crate) fn ask_with(socket: &UdpSocket, server: &str, name: &str, record_type: RecordType) -> String {
     let question = Message::query(7, name.parse().expect("a name"), record_type);
-    let socket = UdpSocket::bind(here).expect("a socket");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     socket.connect(server).expect("connected");
     let mut buffer = [0; 4096];
