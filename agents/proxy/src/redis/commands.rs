@@ -101,10 +101,10 @@ fn expected(command: &Command) -> Expected {
         "CLIENT" if command.begins_with("REPLY") => Expected::Blind,
         "HELLO" => match command.arguments.first().map(Vec::as_slice) {
             Some(version) => Expected::Greeting { resp3: version == b"3" },
-            None => Expected::Reply,
+            None => Expected::Replies(1),
         },
         "RESET" => Expected::Greeting { resp3: false },
-        _ => Expected::Reply,
+        _ => Expected::Replies(1),
     }
 }
 
@@ -166,7 +166,7 @@ impl Messages for Commands<'_> {
                 self.pending.push(Expected::Blind);
                 rest = Rest::Blind;
             }
-            (Outcome::Watched(toxic), Expected::Reply) => {
+            (Outcome::Watched(toxic), Expected::Replies(_)) => {
                 self.pending.push(Expected::Watched { toxic, command: self.identity(&bytes) });
             }
             (_, expected) => self.pending.push(expected),

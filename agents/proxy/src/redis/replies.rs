@@ -16,11 +16,13 @@ const WATCHED_MAX: usize = 1 << 20;
 /// Replies of our own that wait at most, in bytes with what each costs, before no more commands are taken.
 const IN_PLACE_MAX: usize = 1 << 20;
 const EACH_COSTS: usize = 64;
+/// Commands whose replies are watched and have not come, counted the same way. Many: clients may write all they have before they read.
+const WATCHED_COMMANDS_MAX: usize = 16 << 20;
 
 /// What comes next, for one command.
 pub(super) enum Expected {
-    /// The server's reply.
-    Reply,
+    /// The server's reply; to so many commands in a row, so that those that no toxic meets cost nothing while they wait.
+    Replies(u64),
     /// The server's reply to a command that sets the version of the protocol, unless it is an error.
     Greeting { resp3: bool },
     /// The server's reply, which a toxic watches.
@@ -31,6 +33,23 @@ pub(super) enum Expected {
     InPlace(Vec<u8>),
     /// From here on, bytes pass unseen.
     Blind,
+}
+
+impl Expected {
+    /// What it holds, in bytes: of our own replies, and of commands that are watched.
+    fn holds(&self) -> Held {
+        match self {
+            Self::InPlace(reply) | Self::Replaced(reply) => Held { ours: reply.len() + EACH_COSTS, watched: 0 },
+            Self::Watched { command, .. } => Held { ours: 0, watched: command.len() + EACH_COSTS },
+            Self::Replies(_) | Self::Greeting { .. } | Self::Blind => Held::default(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Held {
+    ours: usize,
+    watched: usize,
 }
 
 /// What was asked and is not answered yet.
@@ -44,8 +63,38 @@ pub(super) struct Pending {
 #[derive(Default)]
 struct State {
     expected: VecDeque<Expected>,
-    in_place: usize,
+    held: Held,
     resp3: bool,
+}
+
+impl State {
+    fn push(&mut self, expected: Expected) {
+        if let (Some(Expected::Replies(before)), Expected::Replies(more)) = (self.expected.back_mut(), &expected) {
+            *before += more;
+            return;
+        }
+        let holds = expected.holds();
+        self.held.ours += holds.ours;
+        self.held.watched += holds.watched;
+        self.expected.push_back(expected);
+    }
+
+    /// Takes what comes next, for one command.
+    fn pop(&mut self) -> Option<Expected> {
+        if let Some(Expected::Replies(count @ 2..)) = self.expected.front_mut() {
+            *count -= 1;
+            return Some(Expected::Replies(1));
+        }
+        let expected = self.expected.pop_front()?;
+        let holds = expected.holds();
+        self.held.ours -= holds.ours;
+        self.held.watched -= holds.watched;
+        Some(expected)
+    }
+
+    fn is_full(&self) -> bool {
+        self.held.ours > IN_PLACE_MAX || self.held.watched > WATCHED_COMMANDS_MAX
+    }
 }
 
 impl Pending {
@@ -58,18 +107,13 @@ impl Pending {
     }
 
     pub(super) fn push(&self, expected: Expected) {
-        let mut state = self.state();
-        if let Expected::InPlace(reply) = &expected {
-            state.in_place += reply.len() + EACH_COSTS;
-        }
-        state.expected.push_back(expected);
-        drop(state);
+        self.state().push(expected);
         self.added.notify_one();
     }
 
-    /// Waits until not too many replies of our own wait.
+    /// Waits until not too much waits for what the server says.
     pub(super) async fn room(&self) {
-        while self.state().in_place > IN_PLACE_MAX {
+        while self.state().is_full() {
             self.freed.notified().await;
         }
     }
@@ -81,8 +125,7 @@ impl Pending {
             match state.expected.front() {
                 Some(Expected::InPlace(reply)) => {
                     out.extend_from_slice(reply);
-                    state.in_place -= reply.len() + EACH_COSTS;
-                    state.expected.pop_front();
+                    state.pop();
                     self.freed.notify_one();
                 }
                 Some(Expected::Blind) => return true,
@@ -216,7 +259,8 @@ impl Replies<'_> {
             return;
         }
         let mut state = self.pending.state();
-        let expected = state.expected.pop_front();
+        let expected = state.pop();
+        self.pending.freed.notify_one();
         match (expected, now) {
             (Some(Expected::Greeting { resp3 }), _) if kind != b'-' && kind != b'!' => state.resp3 = resp3,
             (Some(Expected::Replaced(reply)), _) => out.extend_from_slice(&reply),
@@ -229,5 +273,36 @@ impl Replies<'_> {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_toxic_meets_costs_nothing_while_it_waits() {
+        let pending = Pending::default();
+        (0..1_000_000).for_each(|_| pending.push(Expected::Replies(1)));
+        pending.push(Expected::InPlace(b"-BUSY".to_vec()));
+        pending.push(Expected::Replies(1));
+        let mut state = pending.state();
+        assert_eq!(state.expected.len(), 3);
+        assert!((0..1_000_000).all(|_| matches!(state.pop(), Some(Expected::Replies(1)))));
+        assert_eq!(state.held.ours, 5 + EACH_COSTS);
+        assert!(matches!(state.pop(), Some(Expected::InPlace(_))));
+        assert!(matches!(state.pop(), Some(Expected::Replies(1))));
+        assert!(state.pop().is_none() && state.held.ours == 0);
+    }
+
+    #[test]
+    fn replies_of_our_own_that_nobody_reads_are_bounded() {
+        let pending = Pending::default();
+        while !pending.state().is_full() {
+            pending.push(Expected::Replaced(vec![0; 1000]));
+        }
+        assert!(pending.state().expected.len() < 1_100);
+        pending.state().pop();
+        assert!(!pending.state().is_full());
     }
 }
