@@ -95,6 +95,15 @@ fn rule_08_two_faults_on_one_filter_are_both_named() {
             .says("narrow them to different traffic by `ports`, `hosts` or `direction`");
     }
     planned("hosts: [127.0.0.1], ports: 6379", "hosts: [127.0.0.1], ports: 6380").expect(0);
+    let cut = "{inject: net.partition, into: victim, with: {hosts: [127.0.0.1], ports: 6379}, for: 1s}";
+    let slow = "{inject: net.rate, into: victim, with: {rate: 1 MB/s, ports: 6379}, for: 1s}";
+    for both in [[cut, slow], [cut, cut]] {
+        let text = Text::new(&server, &victim)
+            .method(format!("[{{parallel: [{}]}}]", both.join(", ")))
+            .blast_radius("{duration: 2m, reach: [network namespace], targets: {victim: {at_most: 1}}}");
+        let file = stage.write("cut.yaml", text.yaml());
+        Program::start(&stage, &["plan", file.to_str().expect("a path")], &[]).wait().expect(2).says("would act at once on packets");
+    }
     planned("hosts: [127.0.0.1], direction: out", "hosts: [127.0.0.1], direction: out, protocol: icmp").expect(2);
     stage.assert_nothing_was_done();
     victim.assert_well();
