@@ -1,7 +1,8 @@
 //! HTTP between a client and its upstream: HTTP/1.1 (`text`) and HTTP/2 (`frames`), one connection to one connection.
 //!
 //! What no toxic meets passes as it came: HTTP/1.1 byte for byte (letter case, spaces, sizes of chunks, trailers, pipelining,
-//! 100-continue), HTTP/2 frame by frame. What turns out to be no HTTP, and whatever follows an upgrade, passes as raw bytes.
+//! 100-continue), save that an event stream in chunks has one chunk an event; HTTP/2 stream by stream (head, content and trailers;
+//! compression of fields, windows and pings are those of each connection, interim answers do not pass). What turns out to be no HTTP, and whatever follows an upgrade, passes as raw bytes.
 //!
 //! Toxics see exchanges, not connections: which they mean is said by [`Select`], what they do by [`Act`]. Those of HTTP itself stand
 //! here, one file each; those of event streams in `stream`, those of object stores in `s3`.

@@ -25,6 +25,11 @@ pub trait RequestHead: Fields {
         self.get("host")
     }
 
+    /// Is it asked by one who does not know HTTP/1.1, and chunks?
+    fn is_http_1_0(&self) -> bool {
+        false
+    }
+
     /// The path alone.
     fn path(&self) -> &str {
         let target = self.target();
@@ -78,6 +83,10 @@ impl Fields for Head {
 impl RequestHead for Head {
     fn method(&self) -> &str {
         Self::method(self)
+    }
+
+    fn is_http_1_0(&self) -> bool {
+        Self::is_http_1_0(self)
     }
 
     fn target(&self) -> &str {

@@ -143,6 +143,24 @@ fn a_stream_that_is_open_stalls_and_flows_on() {
     assert_eq!(client.rest(), b"");
 }
 
+/// One who knows no chunks gets none, also of a stream that had a length before a toxic changed it.
+#[test]
+fn a_client_of_http_1_0_gets_no_chunks() {
+    let upstream = server(|mut stream: TcpStream| {
+        let mut asked = [0; 18];
+        std::io::Read::read_exact(&mut stream, &mut asked).expect("it is asked");
+        let body = whole(3);
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(format!("{head}{body}").as_bytes()).expect("it is sent");
+    });
+    let stand = Stand::before(upstream, Speaks::Sse);
+    stand.arm("stream.error", &json!({"after_tokens": 2, "data": "no"}));
+    let mut client = stand.client();
+    client.send(b"GET / HTTP/1.0\r\n\r\n");
+    let answer = client.answer("GET");
+    assert_eq!((answer.text(), answer.head.get("transfer-encoding")), (format!("{}data: no\n\n", up_to(2)).as_str(), None));
+}
+
 /// What is compressed cannot be read: it passes as it comes.
 #[test]
 fn a_compressed_stream_flows() {

@@ -161,3 +161,20 @@ fn a_long_head_and_long_bodies_pass() {
         assert!(answer.complete && answer.body == pattern(3_000_000), "{kind}");
     }
 }
+
+/// Once an answer is none, nothing can be told apart: whatever is asked passes, however much it is, and no toxic answers.
+#[test]
+fn behind_an_answer_that_is_none_all_requests_pass() {
+    const COUNT: usize = 300;
+    let one = b"GET / HTTP/1.1\r\n\r\n";
+    let (stand, told) = scripted(one.len(), b"ICY 200 OK\r\n\r\n");
+    let mut client = stand.client();
+    client.send(one);
+    assert_eq!(client.exactly(14), b"ICY 200 OK\r\n\r\n");
+    for _ in 1..COUNT {
+        client.send(one);
+    }
+    client.stream.shutdown(Shutdown::Write).expect("it has said all");
+    let seen = told.recv_timeout(PATIENCE).expect("the server is done");
+    assert!(seen == one.repeat(COUNT), "{} of {}", seen.len() / one.len(), COUNT);
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chaos_proxy::toxic::Speaks;
 use serde_json::json;
 
-use super::scaffold::{Log, Stand, pattern, server, web};
+use super::scaffold::{Log, PATIENCE, Stand, pattern, server, web};
 
 fn stand() -> (Stand, Log) {
     let (address, log) = web();
@@ -107,6 +107,34 @@ fn delays_hold_heads_back_and_end_when_they_are_disarmed() {
     std::thread::sleep(Duration::from_millis(100));
     stand.disarm("http.delay");
     assert_eq!(client.answer("GET").body, pattern(9), "nothing is lost");
+}
+
+/// A client that has broken off while its request waited wants nothing any more: the upstream is not asked.
+#[test]
+fn who_breaks_off_while_a_delay_lasts_is_not_asked_for() {
+    let (stand, log) = stand();
+    stand.arm("http.delay", &json!({"delay": "1h", "direction": "requests"}));
+    let mut gone = stand.client();
+    gone.send("GET /gone HTTP/1.1\r\n\r\n");
+    let toxic = &stand.proxy.toxics()[0];
+    let since = Instant::now();
+    while toxic.hits() == 0 {
+        assert!(since.elapsed() < PATIENCE, "the request is never met");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    rustix::net::sockopt::set_socket_linger(&gone.stream, Some(Duration::ZERO)).expect("it is set");
+    drop(gone);
+    // A second one comes after the reset, and shows that it was seen.
+    let mut second = stand.client();
+    second.send("GET /second HTTP/1.1\r\n\r\n");
+    while toxic.hits() < 2 {
+        assert!(since.elapsed() < PATIENCE, "the request is never met");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    stand.disarm("http.delay");
+    assert_eq!(second.answer("GET").status(), 200);
+    assert_eq!(asked(&log), ["GET /second HTTP/1.1"]);
 }
 
 #[test]

@@ -52,9 +52,18 @@ where
         // A stream of events whose length is known was complete before it was sent: nobody waits for its next token.
         let is_stream = has_events && !is_bare && (!matches!(framing, Framing::Length(_)) || !courses.is_empty());
         let content = Content::new(&courses, is_stream);
-        let chunks = announce(&mut head, framing, &content, is_stream);
+        let is_endless = is_stream && matches!(framing, Framing::Length(_)) && self.exchange.request.is_http_1_0();
+        let chunks = announce(&mut head, framing, &content, is_stream) && !is_endless;
+        if is_endless {
+            // It knows no chunks, and the length may change: the end of the connection is the end.
+            head.remove("transfer-encoding");
+            head.set("connection", "close");
+        }
         self.client.push(head.bytes()).await?;
-        self.body(framing, content, chunks).await
+        match self.body(framing, content, chunks).await? {
+            Became::Http if is_endless => Err(Over::Ended(Ending::Close)),
+            became => Ok(became),
+        }
     }
 
     /// The body as it came, and its whole content: `None` where that is too large, or not complete.

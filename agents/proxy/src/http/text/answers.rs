@@ -46,12 +46,12 @@ where
             }
             Some(Open::Upstream(exchange, tell)) => answer(upstream, client, &exchange, &mut guide, tell).await?,
             Some(Open::Raw) => Became::Raw,
-            None => {
-                strange.notify_one();
-                Became::Raw
-            }
+            None => Became::Raw,
         };
         if became == Became::Raw {
+            // Nothing of what is still asked can be told apart in the answers: requests pass as bytes from here on as well.
+            queue.close();
+            strange.notify_one();
             return copy(upstream, client).await;
         }
     }

@@ -49,6 +49,19 @@ impl<R: Receive> Input<R> {
         Ok(self.from.receive(&mut self.bytes).await? > 0)
     }
 
+    /// Waits until the side breaks off, and says how; reads at most so much ahead to see it. One that has only ended may still wait
+    /// for what it asked. May be given up.
+    pub(super) async fn breaks(&mut self, ahead: usize) -> io::Error {
+        while self.unread().len() < ahead {
+            match self.fill().await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return error,
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Something unread; false at the end.
     pub(super) async fn more(&mut self) -> io::Result<bool> {
         Ok(!self.unread().is_empty() || self.fill().await?)

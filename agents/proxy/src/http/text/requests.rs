@@ -10,6 +10,9 @@ use crate::http::act::OwnAnswer;
 use crate::http::ends::{Deliver, Receive};
 use crate::http::exchange::{Exchange, Guide};
 
+/// How much of what follows a request that waits is read, to see whether its client still does.
+const AHEAD_MAX: usize = 16 * 1024;
+
 /// Relays requests until the client ends, or `strange` says that the upstream speaks something else.
 pub(super) async fn pump<R, W>(
     client: &mut Input<R>,
@@ -25,8 +28,8 @@ where
     for number in 0.. {
         let head = tokio::select! {
             biased;
-            head = client.head() => head?,
             () = strange.notified() => return copy(client, upstream).await,
+            head = client.head() => head?,
         };
         let head = match head {
             Ok(Some(head)) => head,
@@ -39,7 +42,12 @@ where
             return raw(client, upstream, &queue).await;
         };
         let exchange = Exchange::new(number, Box::new(head.clone()));
-        let became = match guide.ask(&exchange).await {
+        let asked = tokio::select! {
+            biased;
+            asked = guide.ask(&exchange) => asked,
+            error = client.breaks(AHEAD_MAX) => return Err(error.into()),
+        };
+        let became = match asked {
             Some(answer) => own(client, upstream, &queue, answer, &head, framing).await?,
             None => forward(client, upstream, &queue, exchange, &head, framing).await?,
         };
@@ -76,10 +84,14 @@ where
     // Whoever waits for "100 Continue" may send the body after the answer, or not: nobody could tell what follows (RFC 9110 10.1.1).
     let unsure = head.lists("expect", "100-continue") && framing != Framing::Length(0);
     let last = unsure || head.lists("connection", "close") || head.is_http_1_0() && !head.lists("connection", "keep-alive");
-    send(queue, Open::Own { answer, to_head: head.method() == "HEAD", last }).await;
+    if !send(queue, Open::Own { answer, to_head: head.method() == "HEAD", last }).await {
+        upstream.push(head.bytes()).await?;
+        return Ok(Became::Raw);
+    }
     if last {
         // The answer ends the connection; until then nothing more is read.
-        std::future::pending::<()>().await;
+        queue.closed().await;
+        return Ok(Became::Raw);
     }
     let mut body = Body::new(framing);
     while !body.is_done() {
@@ -108,8 +120,11 @@ where
     // What the connection becomes is known only when the answer is: until then nothing more is read from the client.
     let asks = head.get("upgrade").is_some() || head.method() == "CONNECT";
     let (tell, told) = if asks { Some(oneshot::channel()).unzip() } else { (None, None) };
-    send(queue, Open::Upstream(exchange, tell)).await;
+    let is_answered = send(queue, Open::Upstream(exchange, tell)).await;
     upstream.push(head.bytes()).await?;
+    if !is_answered {
+        return Ok(Became::Raw);
+    }
     let mut body = Body::new(framing);
     while !body.is_done() {
         match next_piece(client, &mut body, upstream).await? {
@@ -132,7 +147,7 @@ where
     }
 }
 
-/// Puts an exchange in the queue. Where nobody takes it any more the connection is over, which the other pump says.
-async fn send(queue: &mpsc::Sender<Open>, open: Open) {
-    let _ = queue.send(open).await;
+/// Puts an exchange in the queue; false where nobody takes it any more: what comes from the upstream is no answer to it.
+async fn send(queue: &mpsc::Sender<Open>, open: Open) -> bool {
+    queue.send(open).await.is_ok()
 }
