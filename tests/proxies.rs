@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use chaos_testbed::not_covered;
 
@@ -101,4 +102,25 @@ fn a_killed_proxy_is_said_and_does_not_keep_the_next_run() {
     assert_ne!(output.status.code(), Some(0), "{}", told(&output));
     let again = stage.run(&yaml, &[]);
     assert_eq!(again.status.code(), Some(0), "{}", told(&again));
+}
+
+#[test]
+fn an_upstream_that_is_down_is_said_at_the_start_of_its_proxy() {
+    let (stage, upstream) = (Stage::new(), format!("127.0.0.1:{}", free_port()));
+    let said = stage.path("said");
+    let mut proxy = Command::new(CHAOS)
+        .args(["proxy", "--listen", "127.0.0.1:0", "--upstream", &upstream])
+        .stderr(std::fs::File::create(&said).expect("a file"))
+        .spawn()
+        .expect("it starts");
+    let until = Instant::now() + Duration::from_secs(60);
+    let told = || std::fs::read_to_string(&said).unwrap_or_default();
+    while !told().contains(&format!("nobody answers at {upstream}")) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let alive = proxy.try_wait().expect("it is asked").is_none();
+    let _ = proxy.kill();
+    let _ = proxy.wait();
+    assert!(alive, "it goes on: {}", told());
+    assert!(told().contains(&format!("nobody answers at {upstream}")), "{}", told());
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use chaos_core::World;
 use chaos_core::literal::{Address, Ports};
 use chaos_core::target::ProcessId;
+use chaos_proxy::engine::nobody_at;
 use chaos_proxy::toxic::Speaks;
 use chaos_proxy::toxiproxy::{ApiAddress, Declared};
 use chaos_proxy::{Service, ServiceError};
@@ -104,6 +105,7 @@ fn serve(service: Service, console: Console, worlds: &Worlds) -> Result<ExitCode
         for (proxy, listen) in listening.iter().filter_map(|(name, listen)| Some((proxies.get(name)?, listen))) {
             console.say(format_args!("{listen} before {}, speaks {}", proxy.upstream, proxy.speaks.word()));
         }
+        say_who_is_down(proxies.values().map(|proxy| proxy.upstream.clone()).collect(), console);
         if let Some(api) = api {
             console.say(format_args!("the API of Toxiproxy at {api}"));
         }
@@ -125,6 +127,13 @@ fn serve(service: Service, console: Console, worlds: &Worlds) -> Result<ExitCode
 fn is_privileged(proxy: &Declared) -> bool {
     let port = proxy.listen.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
     port.is_some_and(|port| (1..1024).contains(&port))
+}
+
+/// Says which upstreams are down. An upstream may start after its proxy: nobody waits for this.
+fn say_who_is_down(upstreams: Vec<String>, console: Console) {
+    std::thread::spawn(move || {
+        upstreams.iter().filter_map(|upstream| nobody_at(upstream)).for_each(|why| console.say(format_args!("{why}")))
+    });
 }
 
 /// Who listens already where one of them should.

@@ -12,6 +12,7 @@
 mod chance;
 mod clock;
 mod connection;
+mod down;
 mod limits;
 mod line;
 mod listener;
@@ -32,6 +33,7 @@ use tokio::runtime::Handle;
 pub use chance::{Chance, seed_of};
 pub use clock::{Alarm, Clock};
 pub use connection::Connection;
+pub use down::nobody_at;
 pub use line::{Finish, Line};
 pub use live::{Live, Unreachable};
 pub(crate) use proxy::MOST_TOXICS;

@@ -1,8 +1,6 @@
 //! A toxic as a fault: the one adapter for all of them.
 
-use std::io;
 use std::marker::PhantomData;
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +16,9 @@ use serde_json::Value;
 
 use crate::catalogue::{self, Visitor, understood};
 use crate::control::ControlError;
+use crate::engine::nobody_at;
 use crate::toxic::{Speaks, Toxic};
 use crate::world::{Proxies, ProxiesView};
-
-/// How long an upstream may take to answer before it counts as down, and how many of its addresses are tried: a plan is to be quick.
-const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
-const MOST_ADDRESSES: usize = 4;
 
 /// Every toxic as a fault.
 #[must_use]
@@ -194,21 +189,4 @@ fn failed(doing: &str, error: ControlError) -> FaultError {
 /// A word for a shell.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// What is to be said of an upstream that is down: the run may be meant to show just that.
-fn nobody_at(upstream: &str) -> Option<String> {
-    let tried = upstream.to_socket_addrs().and_then(|addresses| {
-        let mut last = Err(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
-        for address in addresses.take(MOST_ADDRESSES) {
-            last = TcpStream::connect_timeout(&address, ANSWERS_WITHIN);
-            if last.is_ok() {
-                break;
-            }
-        }
-        last
-    });
-    tried
-        .err()
-        .map(|why| format!("nobody answers at {upstream} now ({why}): whoever connects through the proxy is reset until somebody does"))
 }
