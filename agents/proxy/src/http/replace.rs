@@ -81,7 +81,7 @@ impl Toxic for Replace {
             about: "Changes answers on their way: status, fields, content. `patch` changes JSON content by a JSON merge patch (RFC 7396): \
                 what it names is set, what it names as null is removed. Content that is compressed, no JSON, larger than 4 MiB, or a \
                 stream of events is not patched, and passes as it is; fields and status change all the same. Content that is replaced \
-                comes when all of the original has come.",
+                comes when all of the original has come. A patch writes the whole JSON anew: numbers of more than 64 bits lose what is beyond.",
             example: "inject: http.replace\ninto: model\nwith: {patch: {model_version: unknown, outputs: null}, path: /v2/*}\nfor: 30s",
             speaks: &[Speaks::Http, Speaks::Sse, Speaks::S3],
             rampable: &[],

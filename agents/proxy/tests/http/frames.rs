@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -224,4 +225,49 @@ async fn a_stalled_stream_does_not_hold_back_its_neighbours() {
     stand.disarm("stream.stall");
     let answer = tokio::time::timeout(PATIENCE, stalled).await.expect("it flows on").expect("it was asked");
     assert_eq!(answer.content, tokens(9).concat().into_bytes());
+}
+
+/// A client that has cancelled its request while it waited wants nothing any more: the upstream is not asked.
+#[tokio::test]
+async fn who_cancels_while_a_delay_lasts_is_not_asked_for() {
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = Arc::clone(&asked);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let stand = Stand::before(listener.local_addr().expect("its address"), Speaks::Http);
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.expect("it connects");
+        let mut connection = h2::server::handshake(socket).await.expect("a handshake");
+        while let Some(Ok((request, respond))) = connection.accept().await {
+            log.lock().expect("the log").push(request.uri().path().to_owned());
+            tokio::spawn(answer(request, respond));
+        }
+    });
+    let socket = TcpStream::connect(stand.proxy.listen()).await.expect("it accepts");
+    let (mut requests, connection) = h2::client::handshake(socket).await.expect("a handshake");
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    stand.arm("http.delay", &json!({"delay": "1h", "direction": "requests"}));
+    let toxic = Arc::clone(&stand.proxy.toxics()[0]);
+    let met = |count: u64| {
+        let toxic = Arc::clone(&toxic);
+        let met = async move {
+            while toxic.hits() < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        async move { tokio::time::timeout(PATIENCE, met).await.expect("it is met in time") }
+    };
+    let request = Request::builder().uri("http://host/cancelled").body(()).expect("a request");
+    let (cancelled, mut send) = requests.send_request(request, true).expect("it is sent");
+    met(1).await;
+    send.send_reset(Reason::CANCEL);
+    drop((cancelled, send));
+    // The second comes after the reset on the same connection: when it is met, the reset was read.
+    let second = tokio::spawn(async move { ask(&requests, "/echo", b"ab", None).await.expect("an answer") });
+    met(2).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stand.disarm("http.delay");
+    assert_eq!(second.await.expect("it was asked").content, b"ab");
+    assert_eq!(*asked.lock().expect("the log"), ["/echo"]);
 }

@@ -33,7 +33,11 @@ impl Answer<'_> {
         let method = self.exchange.request.method();
         let (came_bare, has_events) = (head.is_bare(method), head.has_events());
         let mut courses = self.guide.courses(self.exchange, &mut head);
-        self.guide.wait_for_head(&courses).await;
+        tokio::select! {
+            biased;
+            () = self.guide.wait_for_head(&courses) => {}
+            reset = poll_fn(|cx| self.respond.poll_reset(cx)) => return Err(Broken(reset.unwrap_or(Reason::CANCEL))),
+        }
         let replacements = replacements(&mut courses);
         let is_bare = head.is_bare(method);
         let mut gathered = Gathered::default();

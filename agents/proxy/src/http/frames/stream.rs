@@ -24,7 +24,14 @@ pub(super) struct Stream {
 impl Stream {
     /// Relays it.
     pub(super) async fn relay(mut self, parts: request::Parts, body: RecvStream, upstream: SendRequest<Bytes>) {
-        let done = match self.guide.ask(&self.exchange).await {
+        let Self { exchange, guide, respond } = &mut self;
+        let asked = tokio::select! {
+            biased;
+            asked = guide.ask(exchange) => asked,
+            // The client does not wait for it any more.
+            _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
+        };
+        let done = match asked {
             Some(answer) => self.own(answer, parts.method == http::Method::HEAD).await,
             None => self.forward(parts, body, upstream).await,
         };
