@@ -69,7 +69,12 @@ impl Select {
     /// What of a proxy a toxic of that kind takes for itself: the same exchanges cannot be meant twice.
     #[must_use]
     pub fn claims(&self, kind: &str) -> Vec<String> {
-        vec![format!("{kind} {}", serde_json::to_string(self).unwrap_or_default())]
+        // However its methods are written, they are the same.
+        let mut same = self.clone();
+        same.methods.iter_mut().for_each(|method| method.make_ascii_uppercase());
+        same.methods.sort();
+        same.methods.dedup();
+        vec![format!("{kind} {}", serde_json::to_string(&same).unwrap_or_default())]
     }
 }
 
@@ -86,4 +91,16 @@ pub(crate) fn check_field(name: &str, value: Option<&str>) -> Option<SpecError> 
     framing.then(|| {
         SpecError::new(path, format!("`{name}` says where the answer ends: it is not to be set")).hint("see http.truncate, http.abort")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_methods_claim_the_same() {
+        let of = |methods: &[&str]| Select { methods: methods.iter().map(|m| (*m).to_owned()).collect(), ..Select::default() }.claims("k");
+        assert_eq!(of(&["get", "POST"]), of(&["post", "GET", "get"]));
+        assert_ne!(of(&["GET"]), of(&["POST"]));
+    }
 }
