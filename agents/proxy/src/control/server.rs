@@ -15,10 +15,10 @@ use tokio::task::JoinHandle;
 
 use super::place::{self, place_of};
 use super::{Answer, Ask, LONGEST_LINE, State};
-use crate::engine::Proxy;
+use crate::engine::{MOST_TOXICS, Proxy};
 
-/// How many may speak at once.
-const MOST: usize = 256;
+/// How many may speak at once: whoever armed a toxic keeps its connection, and others are still to be heard.
+const MOST: usize = 2 * MOST_TOXICS;
 
 /// After this long somebody listens on a socket that was made, or nobody ever will.
 const SETTLED: std::time::Duration = std::time::Duration::from_secs(60);

@@ -81,8 +81,11 @@ async fn accept_all(listener: &AsyncFd<TcpListener>, proxy: &Proxy, workers: &Wo
             match ready.try_io(|listener| listener.get_ref().accept()) {
                 Ok(Ok((client, _))) => break client,
                 Ok(Err(error)) if is_exhausted(&error) => clock.sleep(PAUSE).await,
-                // The client has gone already, or the kernel asks to try again.
-                Ok(Err(_)) | Err(_) => {}
+                // The client has gone already, or there was nobody.
+                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => {}
+                // What lasts must not keep this thread busy.
+                Ok(Err(_)) => clock.sleep(PAUSE).await,
             }
         };
         if client.set_nonblocking(true).is_ok() {

@@ -131,3 +131,21 @@ fn hostile_input_is_refused_or_ends_the_connection_and_nothing_else() {
     assert!(proxy.toxics().is_empty());
     round_trip(&mut proxy.connect(), b"hello");
 }
+
+#[test]
+fn a_proxy_full_of_toxics_still_answers() {
+    let proxy = Standing::before(echo(), Speaks::Tcp);
+    let control = chaos_proxy::control::place(proxy.listen());
+    let lifelines: Vec<_> = (0..256)
+        .map(|number| {
+            let lifeline = chaos_proxy::control::Lifeline::open(&control).expect("it is opened");
+            let with = json!({"delay": "1ms"});
+            lifeline
+                .ask(&chaos_proxy::control::Ask::Arm { id: format!("t{number}"), kind: "tcp.latency".into(), with, until: None })
+                .expect("armed");
+            lifeline
+        })
+        .collect();
+    assert_eq!(chaos_proxy::control::state(&control).expect("it answers").toxics.len(), 256);
+    drop(lifelines);
+}
