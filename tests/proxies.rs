@@ -124,3 +124,43 @@ fn an_upstream_that_is_down_is_said_at_the_start_of_its_proxy() {
     assert!(alive, "it goes on: {}", told());
     assert!(told().contains(&format!("nobody answers at {upstream}")), "{}", told());
 }
+
+/// What an application that is pointed at the proxy gets, asked for as long as the run lives.
+fn ask_until(listen: u16, over: &std::sync::atomic::AtomicBool) -> Vec<(std::time::Instant, bool)> {
+    let mut answers = Vec::new();
+    while !over.load(std::sync::atomic::Ordering::SeqCst) {
+        answers.push((std::time::Instant::now(), std::net::TcpStream::connect(("127.0.0.1", listen)).is_ok()));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    answers
+}
+
+#[test]
+fn rule_18_and_39_a_killed_executor_leaves_traffic_flowing_until_the_run_ends() {
+    let (stage, listen, model) = (Stage::new(), free_port(), free_port());
+    let proxy = format!("{{listen: \"127.0.0.1:{listen}\", upstream: \"127.0.0.1:{model}\"}}");
+    let state = stage.path("state");
+    let kill = format!(
+        "method:\n  - {{inject: tcp.latency, into: way, with: {{delay: 10ms}}, meanwhile: [{{wait: 1s}}, {{run: \"pkill -9 -f 'executor --state-dir {}'\"}}, {{wait: 60s}}]}}\n",
+        state.display()
+    );
+    let yaml =
+        slowed(listen, model, &proxy).replace("blast_radius: {duration: 1m", "blast_radius: {duration: 5m").replace("method:\n", &kill);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let (output, answers) = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| ask_until(listen, &over));
+        let output = stage.run(&yaml, &[]);
+        over.store(true, std::sync::atomic::Ordering::SeqCst);
+        (output, asking.join().expect("answers"))
+    });
+    assert_eq!(output.status.code(), Some(5), "{}", told(&output));
+    assert!(told(&output).contains("its system stands"), "{}", told(&output));
+    let first = answers.iter().position(|(_, well)| *well).expect("it stood");
+    let gone = answers[first..].iter().position(|(_, well)| !*well).map_or(answers.len(), |n| first + n);
+    assert!(answers[gone..].iter().all(|(_, well)| !*well), "it went once, at the end of the run");
+    let stood = answers[gone - 1].0.duration_since(answers[first].0);
+    // Three seconds of baseline and method, then ten of watching the recovery: all that time it passes on.
+    assert!(stood > std::time::Duration::from_secs(8), "{stood:?}\n{}", told(&output));
+    assert_eq!(running(&["proxy", &format!("127.0.0.1:{listen}")]), [0; 0], "it is gone");
+    assert_eq!(running(&["llm", &format!("127.0.0.1:{model}")]), [0; 0], "so is the system");
+}

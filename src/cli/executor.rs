@@ -30,6 +30,9 @@ pub struct Args {
     /// Finish what the executor of this run left, and report it as JSON; without it, serve the socket that is standard input
     #[arg(long, value_name = "RUN")]
     recover: Option<String>,
+    /// With --recover: leave the processes of `system:` as they are, for now
+    #[arg(long, requires = "recover")]
+    leave_system: bool,
 }
 
 /// A command line that only `chaos run` writes. What reads the words of a person is half of this program, and an executor that
@@ -40,12 +43,12 @@ pub(super) fn as_run_starts_it(words: &[OsString]) -> Option<Cli> {
         return None;
     }
     let global = Global { state_dir: Some(path.into()), color: ColorChoice::Auto, verbose: 0, log_format: LogFormat::Text };
-    Some(Cli { global, command: Command::Executor(Args { recover: None }) })
+    Some(Cli { global, command: Command::Executor(Args { recover: None, leave_system: false }) })
 }
 
 pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: Worlds) -> Result<ExitCode, Failure> {
     match &args.recover {
-        Some(run) => recover(run, global, console, &worlds),
+        Some(run) => recover(run, args.leave_system, global, console, &worlds),
         None => serve(global, worlds),
     }
 }
@@ -113,10 +116,10 @@ impl Guard for NeverList {
     }
 }
 
-fn recover(run: &str, global: &Global, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
+fn recover(run: &str, leave_system: bool, global: &Global, console: Console, worlds: &Worlds) -> Result<ExitCode, Failure> {
     // Whoever started this may die meanwhile; what was begun is finished.
     let _ = rustix::process::setsid();
-    let recovery = recovery_in(super::state(global)?, worlds, Patience::default())?;
+    let recovery = Recovery { leave_system, ..recovery_in(super::state(global)?, worlds, Patience::default())? };
     let runs = [run.to_owned()];
     let report = super::wait_for(recovery.recover(Some(&runs)))?.map_err(|e| Failure::usage(format!("read the journals: {e}")))?;
     console.data(format_args!("{}\n", serde_json::to_value(&report).unwrap_or_default()));
@@ -133,6 +136,7 @@ pub(super) fn recovery_in(state: StateDir, worlds: &Worlds, patience: Patience) 
         patience,
         class_patience: CLASS_PATIENCE,
         chaos: env!("CARGO_PKG_VERSION").to_owned(),
+        leave_system: false,
     })
 }
 

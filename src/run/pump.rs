@@ -211,15 +211,14 @@ impl<'a> Pump<'a> {
                 self.stop(AbortedBy::Executor, message)
             }
             FromExecutor::Recovered { residue, reverted, message } => {
-                self.silent = true;
-                self.recovered(residue, &reverted, message);
+                self.recovered(&residue, &reverted, message);
                 None
             }
         }
     }
 
     /// The executor is gone, and another one has taken back what it could: what was open is taken back if it says so, else left.
-    fn recovered(&mut self, residue: Vec<String>, reverted: &[String], message: String) {
+    fn recovered(&mut self, residue: &[String], reverted: &[String], message: String) {
         let open = self.stage.planned().map(|p| self.stage.watched.look(|s| s.in_force(p))).unwrap_or_default();
         for slot in open {
             let state = if reverted.contains(&slot) {
@@ -234,7 +233,6 @@ impl<'a> Pump<'a> {
             self.stage.say(What::Injection { slot, state });
         }
         self.stage.say(What::Note(message));
-        self.stage.watched.reply(Reply::Closed { residue });
     }
 
     fn heard(&mut self, heard: Heard) -> Option<Interrupt> {

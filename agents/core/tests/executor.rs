@@ -479,6 +479,26 @@ async fn rule_39_the_system_comes_down_last() {
 }
 
 #[tokio::test]
+async fn rule_39_when_the_executor_dies_the_system_stands_until_the_run_closes() {
+    let place = Place::new();
+    let spec = place.spec("a");
+    let plan = place.one(&spec);
+    let mut c = place.approved(&plan).await;
+    c.link.send(Request::StartSystem(Box::new(system(&place)))).await;
+    c.until_state("system.db", "injected", |s| matches!(s, S::Injected { .. })).await;
+    c.grant(&plan, "1.0.0").await;
+    c.until_present("1.0.0").await;
+    kill(executor_of(&place.state()));
+    c.until("the executor is recovered", |c| c.recovered.is_some()).await;
+    assert_eq!((c.recovered.clone().unwrap().0, c.reverted.clone()), (vec![], vec!["1.0.0".to_owned()]));
+    assert!(!spec.path.exists() && place.effect("system").exists(), "faults are taken back, the system is still watched");
+    assert!(!place.finished());
+    assert_eq!(c.close().await, Vec::<String>::new());
+    assert!(!place.effect("system").exists());
+    assert!(place.finished());
+}
+
+#[tokio::test]
 async fn rule_06_a_closed_socket_is_a_dead_coordinator_and_silence_is_the_lease() {
     let place = Place::new();
     let spec = place.spec("a");

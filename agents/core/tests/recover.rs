@@ -70,6 +70,7 @@ impl Place {
             patience: Patience { give_up: Duration::from_millis(200), ..Patience::default() },
             class_patience: Duration::from_millis(100),
             chaos: "0.1.0".into(),
+            leave_system: false,
         }
     }
 

@@ -8,9 +8,8 @@
 //! let mut link = ExecutorLink::spawn(program, state, begin).await?;
 //! link.send(Request::Close).await;
 //! let residue = loop {
-//!     match link.next().await {
-//!         Heard::Reply(Reply::Closed { residue }) | Heard::Recovered { residue, .. } => break residue,
-//!         Heard::Reply(_) | Heard::Lost { .. } => {}
+//!     if let Heard::Reply(Reply::Closed { residue }) = link.next().await {
+//!         break residue;
 //!     }
 //! };
 //! # drop(residue); Ok(()) }
@@ -56,7 +55,7 @@ pub enum Heard {
         /// What is known.
         message: String,
     },
-    /// What recovery came to. The last thing that is heard.
+    /// What recovery came to: faults are taken back, the system stands. [`Reply::Closed`] follows once that is asked for.
     Recovered {
         /// Slots that are residue; `damage` for what cannot be read of the journal, `journal` where nothing is known of it.
         residue: Vec<String>,
@@ -141,7 +140,7 @@ impl ExecutorLink {
         let _ = self.requests.send(request);
     }
 
-    /// What is heard next. For ever silent after [`Reply::Closed`] or [`Heard::Recovered`]. Cancel-safe.
+    /// What is heard next. For ever silent after [`Reply::Closed`]. Cancel-safe.
     pub async fn next(&mut self) -> Heard {
         match self.heard.recv().await {
             Some(heard) => heard,

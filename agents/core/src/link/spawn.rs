@@ -21,6 +21,15 @@ use crate::wire::Begin;
 /// A recovering executor gives up before.
 const REPORTS_WITHIN: Duration = Duration::from_secs(660);
 
+/// How much a recovering executor takes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recover {
+    /// Faults, and what they stand on: the coordinator still watches the system recover.
+    AllButTheSystem,
+    /// Everything.
+    All,
+}
+
 /// How an executor is started: this very program, as `executor --state-dir DIR`, with the socket as standard input.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
@@ -57,9 +66,12 @@ impl Program {
     }
 
     /// Runs a recovering executor for this run, until it has reported: one that hangs in the kernel may never end.
-    pub(super) async fn recover(&self) -> io::Result<RecoveryReport> {
+    pub(super) async fn recover(&self, what: Recover) -> io::Result<RecoveryReport> {
         let mut command = self.command();
         let command = command.arg("--recover").arg(&self.run).stdin(Stdio::null()).stdout(Stdio::piped());
+        if what == Recover::AllButTheSystem {
+            command.arg("--leave-system");
+        }
         let mut child = command.stderr(Stdio::from(open_log(&self.log)?)).spawn()?;
         let report = child.stdout.take().ok_or_else(|| io::Error::other("a recovering executor has no stdout"))?;
         match timeout(REPORTS_WITHIN, Lines::new(report).next()).await {

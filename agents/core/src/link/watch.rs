@@ -11,7 +11,7 @@ use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::spawn::Program;
+use super::spawn::{Program, Recover};
 use super::{HEARTBEAT, Heard};
 use crate::clock::Mono;
 use crate::lines::{Lines, send};
@@ -39,6 +39,16 @@ pub(super) struct Watch {
     program: Program,
     /// Silence after which the executor counts as lost.
     lease: Duration,
+    /// The coordinator wants everything to end.
+    asked_to_close: bool,
+}
+
+/// What recovery came to.
+struct Recovered {
+    residue: Vec<String>,
+    reverted: Vec<String>,
+    message: String,
+    system_stands: bool,
 }
 
 /// How watching ends.
@@ -55,16 +65,16 @@ impl Watch {
     pub(super) fn new(socket: StdStream, executor: Executor, program: Program, lease: Duration) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let (read, write) = UnixStream::from_std(socket)?.into_split();
-        Ok(Self { replies: Lines::new(read), requests: write, executor, program, lease })
+        Ok(Self { replies: Lines::new(read), requests: write, executor, program, lease, asked_to_close: false })
     }
 
     pub(super) async fn run(
         mut self,
         mut outgoing: mpsc::UnboundedReceiver<Request>,
         told: mpsc::UnboundedSender<Heard>,
-        dropped: oneshot::Receiver<()>,
+        mut dropped: oneshot::Receiver<()>,
     ) {
-        match self.listen(&mut outgoing, &told, dropped).await {
+        match self.listen(&mut outgoing, &told, &mut dropped).await {
             End::Closed => {
                 let _ = timeout(END_WITHIN, self.ended()).await;
             }
@@ -73,7 +83,14 @@ impl Watch {
             End::Lost(message) => {
                 let _ = told.send(Heard::Lost { message });
                 self.make_sure_it_is_dead().await;
-                let _ = told.send(self.recover().await);
+                let first = self.recover(Recover::AllButTheSystem).await;
+                let _ = told.send(Heard::Recovered { residue: first.residue.clone(), reverted: first.reverted, message: first.message });
+                // The system comes down last, when its recovery has been watched (RULES 39), or with us.
+                if !self.asked_to_close && !asked_to_close(&mut outgoing, &mut dropped).await {
+                    return;
+                }
+                let residue = if first.system_stands { self.recover(Recover::All).await.residue } else { first.residue };
+                let _ = told.send(Heard::Reply(Reply::Closed { residue }));
             }
         }
     }
@@ -82,7 +99,7 @@ impl Watch {
         &mut self,
         outgoing: &mut mpsc::UnboundedReceiver<Request>,
         told: &mpsc::UnboundedSender<Heard>,
-        mut dropped: oneshot::Receiver<()>,
+        dropped: &mut oneshot::Receiver<()>,
     ) -> End {
         let mut beat = interval(HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -109,7 +126,10 @@ impl Watch {
                         Err(e) => return End::Lost(format!("the executor cannot be understood: {e}")),
                     }
                 }
-                Some(request) = outgoing.recv() => self.tell(&request).await,
+                Some(request) = outgoing.recv() => {
+                    self.asked_to_close |= matches!(request, Request::Close);
+                    self.tell(&request).await;
+                }
                 _ = beat.tick() => {
                     let now = Mono::now();
                     // Silence counts only while we listened: whoever stopped us did not stop the executor.
@@ -124,7 +144,7 @@ impl Watch {
                     n += 1;
                     self.tell(&Request::Ping { n }).await;
                 }
-                _ = &mut dropped => return End::Dropped,
+                _ = &mut *dropped => return End::Dropped,
             }
         }
     }
@@ -156,15 +176,15 @@ impl Watch {
         }
     }
 
-    async fn recover(&self) -> Heard {
-        let nothing_known = |message| Heard::Recovered { residue: vec!["journal".into()], reverted: vec![], message };
+    async fn recover(&self, what: Recover) -> Recovered {
+        let nothing_known = |message| Recovered { residue: vec!["journal".into()], reverted: Vec::new(), message, system_stands: false };
         if matches!(self.executor, Executor::Parent) {
             return nothing_known("the executor is this container's first process: nobody else can take back what it has done".into());
         }
         let (mut last, mut reverted) = (Err("no recovering executor could be started".to_owned()), BTreeSet::new());
         for pause in RECOVERY_PAUSES {
             tokio::time::sleep(pause).await;
-            last = self.program.recover().await.map_err(|e| e.to_string());
+            last = self.program.recover(what).await.map_err(|e| e.to_string());
             let Ok(report) = &last else { continue };
             // What the first attempt took back is over for the second, which does not speak of it.
             reverted.extend(report.reverted());
@@ -173,10 +193,27 @@ impl Watch {
             }
         }
         match last {
-            Ok(report) => {
-                Heard::Recovered { residue: report.residue(), reverted: reverted.into_iter().collect(), message: report.to_string() }
-            }
+            Ok(report) => Recovered {
+                residue: report.residue(),
+                reverted: reverted.into_iter().collect(),
+                message: report.to_string(),
+                system_stands: report.runs.iter().any(|run| run.outcome != RunOutcome::Clean),
+            },
             Err(message) => nothing_known(message),
+        }
+    }
+}
+
+/// Waits until the coordinator wants everything to end. False: it is gone.
+async fn asked_to_close(outgoing: &mut mpsc::UnboundedReceiver<Request>, dropped: &mut oneshot::Receiver<()>) -> bool {
+    loop {
+        tokio::select! {
+            request = outgoing.recv() => match request {
+                Some(Request::Close) => return true,
+                Some(_) => {}
+                None => return false,
+            },
+            _ = &mut *dropped => return false,
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct Recovery {
     pub class_patience: Duration,
     /// Version of this program.
     pub chaos: String,
+    /// Leaves the processes of `system:` as they are: whoever asks still watches them, and asks once more (RULES 39).
+    pub leave_system: bool,
 }
 
 /// Waits for all of them, beside one another.

@@ -34,6 +34,8 @@ pub struct RecoveredRun {
 pub enum RunOutcome {
     /// Nothing is left of it.
     Clean,
+    /// Nothing is left but the processes of its `system:`, as was asked for.
+    SystemStands,
     /// Something is left, named below.
     Residue,
     /// Its executor lives; nothing was touched.
@@ -83,7 +85,8 @@ impl RecoveryReport {
     /// Slots that are residue; `damage` for what cannot be read of a journal.
     #[must_use]
     pub fn residue(&self) -> Vec<String> {
-        self.runs.iter().filter(|run| !matches!(run.outcome, RunOutcome::Clean)).flat_map(RecoveredRun::residue).collect()
+        let left = |run: &&RecoveredRun| !matches!(run.outcome, RunOutcome::Clean | RunOutcome::SystemStands);
+        self.runs.iter().filter(left).flat_map(RecoveredRun::residue).collect()
     }
 }
 
@@ -126,6 +129,7 @@ impl std::fmt::Display for RecoveredRun {
         match &self.outcome {
             RunOutcome::Clean if back == 0 => write!(f, "nothing was left")?,
             RunOutcome::Clean => write!(f, "{back} {what} taken back, nothing is left")?,
+            RunOutcome::SystemStands => write!(f, "{back} {what} taken back, and its system stands")?,
             RunOutcome::Residue => write!(f, "{back} {what} taken back, and this is left:")?,
             RunOutcome::Live => write!(f, "its executor lives; nothing was touched")?,
             RunOutcome::Foreign(why) => write!(f, "{why}; nothing was touched")?,

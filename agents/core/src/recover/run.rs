@@ -54,10 +54,12 @@ pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
     report.over = contents.reverted();
     let journal = Arc::new(Mutex::new(journal));
     let done = take_everything_back(recovery, run, &journal, &contents, standing).await;
-    report.injections = with_the_rest(done, &contents);
+    report.injections = with_the_rest(done, recovery.leave_system, &contents);
     let left = report.injections.iter().any(|i| matches!(i.outcome, InjectionOutcome::Residue(_)));
     report.outcome = if left || !report.damage.is_empty() {
         RunOutcome::Residue
+    } else if contents.open_entries().any(|e| !is_meant(recovery.leave_system, &e.intent)) {
+        RunOutcome::SystemStands
     } else {
         match lock(&journal).finish(&recovery.state) {
             Ok(()) => {
@@ -71,8 +73,8 @@ pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
 }
 
 /// What was open and came to nothing is left: no defect of ours may make a run clean.
-fn with_the_rest(mut done: Vec<RecoveredInjection>, contents: &Contents) -> Vec<RecoveredInjection> {
-    for Entry { intent, .. } in contents.open_entries() {
+fn with_the_rest(mut done: Vec<RecoveredInjection>, leave_system: bool, contents: &Contents) -> Vec<RecoveredInjection> {
+    for Entry { intent, .. } in contents.open_entries().filter(|e| is_meant(leave_system, &e.intent)) {
         if !done.iter().any(|d| d.slot == intent.slot) {
             let outcome = InjectionOutcome::Residue("a defect of ours kept it from being taken back".into());
             let (slot, fault, target) = (intent.slot.clone(), intent.fault.clone(), intent.target.clone());
@@ -80,6 +82,11 @@ fn with_the_rest(mut done: Vec<RecoveredInjection>, contents: &Contents) -> Vec<
         }
     }
     done
+}
+
+/// Is it to be taken back now?
+fn is_meant(leave_system: bool, intent: &Intent) -> bool {
+    !leave_system || intent.class != Class::System
 }
 
 /// Somebody else has finished it.
@@ -109,7 +116,7 @@ async fn take_everything_back(
     contents: &Contents,
     standing: Standing,
 ) -> Vec<RecoveredInjection> {
-    let open: Vec<Intent> = contents.open_entries().map(|e| e.intent.clone()).collect();
+    let open: Vec<Intent> = contents.open_entries().map(|e| e.intent.clone()).filter(|i| is_meant(recovery.leave_system, i)).collect();
     let one = Arc::new(One {
         run: run.to_owned(),
         leaves: leaves(&open),
@@ -306,7 +313,7 @@ mod tests {
         let contents = Contents { entries, ..Contents::default() };
         let reverted = InjectionOutcome::Reverted(vec![]);
         let done = vec![RecoveredInjection { slot: "1".into(), fault: "f".into(), target: "t".into(), outcome: reverted.clone() }];
-        let all = with_the_rest(done, &contents);
+        let all = with_the_rest(done, false, &contents);
         assert_eq!(all.len(), 2);
         assert_eq!(all[0].outcome, reverted);
         assert!(matches!(&all[1], RecoveredInjection { slot, outcome: InjectionOutcome::Residue(_), .. } if slot == "2"));

@@ -36,7 +36,8 @@ fn main() -> ExitCode {
     let state = |path| StateDir::open(Path::new(path)).expect("a state directory");
     match words[1..] {
         ["executor", "--state-dir", path] => serve(state(path)),
-        ["executor", "--state-dir", path, "--recover", run] => recover(state(path), run),
+        ["executor", "--state-dir", path, "--recover", run] => recover(state(path), run, false),
+        ["executor", "--state-dir", path, "--recover", run, "--leave-system"] => recover(state(path), run, true),
         _ => ExitCode::from(2),
     }
 }
@@ -73,7 +74,7 @@ fn serve(state: StateDir) -> ExitCode {
 }
 
 #[allow(clippy::print_stdout, reason = "the report goes to whoever started this")]
-fn recover(state: StateDir, run: &str) -> ExitCode {
+fn recover(state: StateDir, run: &str, leave_system: bool) -> ExitCode {
     let recovery = Recovery {
         claims: claims(&state),
         state,
@@ -81,6 +82,7 @@ fn recover(state: StateDir, run: &str) -> ExitCode {
         patience: patience(),
         class_patience: Duration::from_millis(300),
         chaos: "0.1.0".into(),
+        leave_system,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let report = runtime.block_on(recovery.recover(Some(&[run.to_owned()]))).expect("journals");
