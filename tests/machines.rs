@@ -77,10 +77,8 @@ fn measures() {
     let log = std::fs::File::create("/run/run.log").expect("a file");
     run.args(["run", "/run/delay.yaml", "--state-dir", "/run/state"]).stdout(log.try_clone().expect("a copy")).stderr(log);
     let mut run = run.spawn().expect("the program");
-    let since = Instant::now();
-    // The filter is the moment of effect.
-    while !Twin::of(own).bytes_of("eth0").iter().any(|(part, _)| part.contains("filters")) {
-        let said = || std::fs::read_to_string("/run/run.log").unwrap_or_default();
+    let (since, said) = (Instant::now(), || std::fs::read_to_string("/run/run.log").unwrap_or_default());
+    while !said().contains("in force") {
         assert!(since.elapsed() < PATIENCE && run.try_wait().is_ok_and(|ended| ended.is_none()), "no fault came: {}", said());
         std::thread::sleep(Duration::from_millis(50));
     }
