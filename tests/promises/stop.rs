@@ -156,8 +156,10 @@ fn a_reader_that_has_gone_away() {
     command.args(["run", &scene.stage.experiment(), "--state-dir"]).arg(scene.stage.state()).stdin(Stdio::null());
     let mut run = command.stdout(OwnedFd::from(out)).stderr(OwnedFd::from(err)).spawn().unwrap();
     drop(command);
-    let status = run.wait().unwrap();
-    assert_eq!(status.code(), Some(0));
+    let code = run.wait().unwrap().code().expect("no signal ends it");
+    // A machine that is too busy to measure proves nothing, and says so.
+    assert!(matches!(code, 0 | 3), "{code}");
+    assert!(scene.stage.record().contains(&format!("\"finished\":{{\"exit\":{code}")), "the verdict's code is the program's");
     scene.assert_taken_back();
 }
 
