@@ -198,10 +198,14 @@ fn let_go(folder: &Path, when: When) {
 
 fn recovered_by_link(runtime: &tokio::runtime::Runtime, mut coordinator: Coordinator) -> Result<(), String> {
     runtime.block_on(coordinator.until("the executor is recovered", |c| c.recovered.is_some() || c.has_closed()));
-    match coordinator.recovered {
-        Some((residue, message)) if !residue.is_empty() => Err(message),
-        _ => Ok(()),
+    if let Some((residue, message)) = &coordinator.recovered
+        && !residue.is_empty()
+    {
+        return Err(message.clone());
     }
+    // The system stands until the run has watched it recover.
+    let residue = runtime.block_on(coordinator.close());
+    if residue.is_empty() { Ok(()) } else { Err(format!("left after the end: {residue:?}")) }
 }
 
 fn recover(program: &Path, state: &Path, run: &str) -> Result<(), String> {
