@@ -7,12 +7,17 @@ use std::path::{Path, PathBuf};
 const NEVER: &[(&str, &[&str], &str)] = &[
     (
         "agents/core/src",
-        &["chaos_host", "chaos_probe", "chaos_proxy", "chaos_demo", "hyper::", "clap::", "serde_saphyr"],
+        &["chaos_docker", "chaos_host", "chaos_probe", "chaos_proxy", "chaos_demo", "hyper::", "clap::", "serde_saphyr"],
         "core knows no platform",
     ),
     (
         "agents/host/src",
-        &["chaos_probe", "chaos_proxy", "chaos_demo", "hyper::", "clap::", "serde_saphyr"],
+        &["chaos_docker", "chaos_probe", "chaos_proxy", "chaos_demo", "hyper::", "clap::", "serde_saphyr"],
+        "worlds do not know one another",
+    ),
+    (
+        "agents/docker/src",
+        &["chaos_host", "chaos_probe", "chaos_proxy", "chaos_demo", "hyper::", "clap::", "serde_saphyr"],
         "worlds do not know one another",
     ),
     ("agents/probe/src", &["chaos_host", "chaos_proxy", "chaos_demo", "clap::", "serde_saphyr"], "probes know no platform"),
@@ -68,6 +73,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper::", &["agents/probe/src", "agents/proxy/src/toxiproxy", "examples/demo/src"]),
     ("procfs::", &["agents/host/src", "agents/probe/src"]),
     ("h2::", &["agents/proxy/src"]),
+    ("bollard::", &["agents/docker/src"]),
     ("maud::", &["src/report"]),
 ];
 

@@ -6,6 +6,7 @@ use chaos_core::Table;
 use chaos_core::World;
 use chaos_core::probe::ProbeTable;
 use chaos_core::target::{Target, TargetKindTable};
+use chaos_docker::Docker;
 use chaos_host::Host;
 
 use super::Failure;
@@ -32,10 +33,15 @@ impl Worlds {
     pub fn assemble() -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|e| Failure::usage(format!("find this program's own file: {e}")))?;
         let host = Arc::new(Host::new(program));
+        let docker = Arc::new(Docker::new());
         Ok(Self {
-            faults: Arc::new(chaos_host::faults(&host).join(chaos_proxy::faults(&Arc::new(chaos_proxy::Proxies::new())))),
-            kinds: chaos_host::target_kinds(host.view()).join(chaos_proxy::target_kinds()),
-            probes: Arc::new(chaos_probe::probes()),
+            faults: Arc::new(
+                chaos_host::faults(&host)
+                    .join(chaos_proxy::faults(&Arc::new(chaos_proxy::Proxies::new())))
+                    .join(chaos_docker::faults(&docker)),
+            ),
+            kinds: chaos_host::target_kinds(host.view()).join(chaos_proxy::target_kinds()).join(chaos_docker::target_kinds(&docker)),
+            probes: Arc::new(chaos_probe::probes().join(chaos_docker::probes(&docker))),
             host,
         })
     }

@@ -86,6 +86,21 @@ pub struct Facets {
     /// The proxy that stands before something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<ProxyFacet>,
+    /// The container it is, in the words of its engine. What stands beside it (process, control group, network namespace) is of the
+    /// container's first process and only there where the engine's host is this one (RULES 16).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerFacet>,
+}
+
+/// A container as something to take hold of through its engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerFacet {
+    /// Where the engine is reached: `unix:///var/run/docker.sock`, `tcp://10.0.0.5:2376`.
+    pub engine: String,
+    /// The engine's full id of it: 64 hexadecimal digits, never used again.
+    pub id: String,
+    /// Its name, without the leading slash.
+    pub name: String,
 }
 
 /// A fault proxy as something to take hold of: traffic through it can be harmed.
@@ -116,6 +131,8 @@ pub enum Facet {
     NetworkNamespace,
     /// [`Facets::proxy`].
     Proxy,
+    /// [`Facets::container`].
+    Container,
 }
 
 impl std::fmt::Display for Facet {
@@ -126,6 +143,7 @@ impl std::fmt::Display for Facet {
             Self::Path => "path",
             Self::NetworkNamespace => "network namespace",
             Self::Proxy => "proxy",
+            Self::Container => "container",
         })
     }
 }
@@ -140,6 +158,7 @@ impl Facets {
             Facet::Path => self.path.is_some(),
             Facet::NetworkNamespace => self.network_namespace.is_some(),
             Facet::Proxy => self.proxy.is_some(),
+            Facet::Container => self.container.is_some(),
         }
     }
 }

@@ -1,0 +1,15 @@
+//! Container engines: their containers as targets, and the faults and probes that are calls of the Engine API.
+//!
+//! - [`Docker`] is the world: the engines that one executor uses, each connected once it is asked for.
+//! - The kind of target is `containers`. Each member carries the facets of a host beside [`chaos_core::target::ContainerFacet`], so faults of
+//!   the host (network, CPU, memory, files) work inside a container without anything installed in it.
+
+mod faults;
+mod probe;
+mod target;
+mod world;
+
+pub use faults::faults;
+pub use probe::probes;
+pub use target::target_kinds;
+pub use world::{Docker, DockerView};
