@@ -86,7 +86,7 @@ fn measures() {
     let mut best = (Duration::MAX, Duration::MAX);
     for _ in 0..10 {
         let window = window(&meant, &beside);
-        println!("round trips, median of 21: {:?} meant, {:?} beside", window.0, window.1);
+        println!("median of 21: {:?} meant, {:?} beside, {:?} for a sleep of as long", window.0, window.1, sleep());
         best = best.min(window);
         if best.0 < ASKED + Duration::from_millis(1) {
             break;
@@ -99,6 +99,27 @@ fn measures() {
     run.wait().expect("it ends");
     before.assert_same(&Twin::of(own), "after the run");
     assert!(meant.round_trip() < ASKED, "the delay is gone");
+    println!("by `tc`, for everything: {:?}", window_of_tc(&meant));
+}
+
+/// The same delay as `tc` alone makes it, at the root of the interface: the floor. The median of 21.
+fn window_of_tc(meant: &Line) -> Duration {
+    let tc = |verb: &str, rest: &[&str]| {
+        let status = std::process::Command::new("tc").args(["qdisc", verb, "dev", "eth0", "root"]).args(rest).status();
+        assert!(status.is_ok_and(|s| s.success()), "tc qdisc {verb}");
+    };
+    tc("replace", &["netem", "delay", "100ms"]);
+    let mut met: Vec<_> = (0..21).map(|_| meant.round_trip()).collect();
+    tc("delete", &[]);
+    met.sort();
+    met[10]
+}
+
+/// What the clock of this machine adds by itself: the median of sleeps as long as the delay.
+fn sleep() -> Duration {
+    let mut slept: Vec<_> = (0..5).map(|_| Instant::now()).map(|since| (std::thread::sleep(ASKED), since.elapsed()).1).collect();
+    slept.sort();
+    slept[2]
 }
 
 /// The medians of what is meant and what is not, asked in turn.

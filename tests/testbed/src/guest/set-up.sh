@@ -27,3 +27,10 @@ for address in $(asked address); do
   ip link set eth0 up
   ip address add "$address" dev eth0 nodad
 done
+# The kernel tells that a link has come up when it comes to it: whoever compares what was with what is must not see that happen.
+if [ -e /sys/class/net/eth0 ] && [ -n "$(asked address)" ]; then
+  for _ in $(seq 600); do
+    [ "$(cat /sys/class/net/eth0/operstate)" = up ] && break
+    sleep 0.05
+  done
+fi
