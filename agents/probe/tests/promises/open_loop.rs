@@ -167,8 +167,8 @@ async fn a_sample_is_handed_over_soon_after_it_ended() {
     }
     drop(prober);
     delays.sort_unstable();
-    // 5 ms are promised; the middle of ten is past what a busy machine may add to some.
-    assert!(delays[5] <= Duration::from_millis(50), "{delays:?}");
+    // 5 ms are promised; a busy machine adds to that. Handed over once a second, half of them would be later than this.
+    assert!(delays[5] <= Duration::from_millis(400), "{delays:?}");
 }
 
 #[tokio::test]
