@@ -101,6 +101,10 @@ pub struct ContainerFacet {
     pub id: String,
     /// Its name, without the leading slash.
     pub name: String,
+    /// Why nothing of this host stands beside it (process, control group, network namespace), where that is so: it does not run, or its
+    /// processes are not ours to look at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond: Option<String>,
 }
 
 /// A fault proxy as something to take hold of: traffic through it can be harmed.

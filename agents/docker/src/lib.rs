@@ -4,11 +4,15 @@
 //! - The kind of target is `containers`. Each member carries the facets of a host beside [`chaos_core::target::ContainerFacet`], so faults of
 //!   the host (network, CPU, memory, files) work inside a container without anything installed in it.
 
+mod container;
+mod engine;
 mod faults;
 mod probe;
 mod target;
 mod world;
 
+pub use container::{Attachment, Compose, Container, Graph, Health, Limits, Mount, Published, RestartPolicy, State};
+pub use engine::{Engine, EngineError, Failing, Fate, QUESTION};
 pub use faults::faults;
 pub use probe::probes;
 pub use target::target_kinds;

@@ -1,0 +1,1 @@
+//! Engines that do not answer as they should.
