@@ -376,7 +376,7 @@ async fn prepare_one(
     })?;
     let reach = prepared.reach.unwrap_or(profile.reach);
     reach_is_allowed(reach, &prepared.bystanders, experiment, &inject.fault)?;
-    let reversibility = fault.reversibility(&inject.with);
+    let reversibility = prepared.reversibility.unwrap_or_else(|| fault.reversibility(&inject.with));
     let planned = PlannedInjection {
         slot: slot.to_owned(),
         step: step.to_owned(),

@@ -44,7 +44,7 @@ pub type Stage<'a> = &'a dyn Fn() -> Scene;
 /// # Panics
 /// At the first law that is broken, naming fault and law.
 pub async fn check(table: &Table, fault: &dyn AnyFault, stage: Stage<'_>) {
-    let irreversible = fault.reversibility(&stage().spec) == Reversibility::Irreversible;
+    let irreversible = reversibility(fault, &stage()).await == Reversibility::Irreversible;
     the_profile_is_filled(fault);
     preparing_changes_nothing(fault, stage()).await;
     it_acts_and_is_taken_back(table, fault, stage(), irreversible).await;
@@ -85,6 +85,12 @@ async fn preparing_changes_nothing(fault: &dyn AnyFault, scene: Scene) {
     assert!(undo.get("version").is_some(), "{kind}: the undo has no version");
     assert!(!fault.explain(&undo).is_empty(), "{kind}: the undo does not explain itself");
     assert!(fault.explain(&Value::Null)[0].starts_with('#'), "{kind}: an unreadable undo must be said to be so");
+}
+
+/// As it is for this very scene.
+async fn reversibility(fault: &dyn AnyFault, scene: &Scene) -> Reversibility {
+    let prepared = prepared(fault, scene, &fresh_id()).await;
+    prepared.reversibility.unwrap_or_else(|| fault.reversibility(&scene.spec))
 }
 
 async fn it_acts_and_is_taken_back(table: &Table, fault: &dyn AnyFault, scene: Scene, irreversible: bool) {

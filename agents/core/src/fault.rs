@@ -103,6 +103,11 @@ pub trait Fault: Send + Sync + 'static {
         None
     }
 
+    /// How long an effect of this very injection may still arrive after its request was given up.
+    fn settle(&self, _undo: &Self::Undo) -> Duration {
+        self.profile().settle
+    }
+
     /// Takes it back.
     fn revert(&self, undo: &Self::Undo, world: &Self::World) -> impl Future<Output = Result<Reverted, FaultError>> + Send;
 
@@ -123,6 +128,8 @@ pub struct Prepared<U> {
     pub bystanders: Bystanders,
     /// The grade this very injection has, where it differs from the profile's.
     pub grade: Option<Grade>,
+    /// Whether this very injection can be taken back, where that hangs on its target: what removes itself as it ends does not come back.
+    pub reversibility: Option<Reversibility>,
     /// What feels this very injection, where it differs from the profile's: a fault on one port reaches less than one on a namespace.
     pub reach: Option<Reach>,
     /// What it stands on, brought up before it and taken back after the last that stands on it (RULES 8).
@@ -138,6 +145,7 @@ impl<U> Prepared<U> {
             notes: Vec::new(),
             bystanders: Bystanders::default(),
             grade: None,
+            reversibility: None,
             reach: None,
             scaffolds: Vec::new(),
         }
@@ -166,8 +174,8 @@ impl<U> Prepared<U> {
 
     /// The same around an undo of another type.
     pub(crate) fn map<V>(self, f: impl FnOnce(U) -> V) -> Prepared<V> {
-        let Self { undo, claims, notes, bystanders, grade, reach, scaffolds } = self;
-        Prepared { undo: f(undo), claims, notes, bystanders, grade, reach, scaffolds }
+        let Self { undo, claims, notes, bystanders, grade, reversibility, reach, scaffolds } = self;
+        Prepared { undo: f(undo), claims, notes, bystanders, grade, reversibility, reach, scaffolds }
     }
 }
 
@@ -396,7 +404,9 @@ pub struct Profile {
     pub latent: bool,
     /// Where, beside the journal, the undo can be found.
     pub second_net: SecondNet,
-    /// How long an effect asked of another server may still arrive after the request was given up. Zero for local faults.
+    /// How long an effect asked of another server may still arrive after the request was given up; the most that [`Fault::settle`] says.
+    /// Zero for local faults. Waited for where nobody knows that every request was answered: where stage or inject failed, was stopped
+    /// half-way, or died (RULES 1).
     pub settle: Duration,
     /// How long taking it back may take.
     pub revert_budget: Duration,

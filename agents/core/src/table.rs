@@ -5,6 +5,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
@@ -49,6 +50,8 @@ pub trait AnyFault: Send + Sync {
     fn adjust<'a>(&'a self, spec: &'a Value, undo: &'a UndoJson) -> BoxFuture<'a, Result<(), FaultError>>;
     /// See [`Fault::inspect`].
     fn inspect<'a>(&'a self, undo: &'a UndoJson) -> BoxFuture<'a, Result<Presence, FaultError>>;
+    /// See [`Fault::settle`]; that of an undo that cannot be read is the profile's.
+    fn settle(&self, undo: &UndoJson) -> Duration;
     /// See [`Fault::revert`].
     fn revert<'a>(&'a self, undo: &'a UndoJson) -> BoxFuture<'a, Result<Reverted, FaultError>>;
     /// See [`Fault::meets`]; undos that cannot be read meet nothing.
@@ -181,6 +184,10 @@ impl<F: Fault> AnyFault for Bound<F> {
             let undo = decode_undo::<F::Undo>(F::KIND, undo)?;
             self.fault.inspect(&undo, self.world.view()).await
         })
+    }
+
+    fn settle(&self, undo: &UndoJson) -> Duration {
+        decode_undo::<F::Undo>(F::KIND, undo).map_or_else(|_| self.fault.profile().settle, |undo| self.fault.settle(&undo))
     }
 
     fn revert<'a>(&'a self, undo: &'a UndoJson) -> BoxFuture<'a, Result<Reverted, FaultError>> {

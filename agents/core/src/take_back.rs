@@ -39,6 +39,8 @@ pub(crate) struct TakeBack {
     pub(crate) fault: FaultCall,
     pub(crate) undo: Value,
     pub(crate) reversibility: Reversibility,
+    /// A request may still be under way: nobody knows that every one was answered.
+    pub(crate) unanswered: bool,
     pub(crate) patience: Patience,
     /// How many attempts may run at once, over all injections. Held while one runs, not between two.
     pub(crate) permits: Arc<Semaphore>,
@@ -56,7 +58,8 @@ impl TakeBack {
     /// The last failure, once the patience is at its end.
     pub(crate) async fn until_gone(&self, mut failed: impl FnMut(&FaultError)) -> Result<Reverted, FaultError> {
         // Given up before its time, a revert would never come to its end.
-        let give_up = Boot::now().plus(self.patience.give_up.max(self.fault.fault()?.profile().revert_budget));
+        let takes = self.fault.fault()?.profile().revert_budget + self.settles()?;
+        let give_up = Boot::now().plus(self.patience.give_up.max(takes));
         let mut pause = self.patience.first_pause;
         loop {
             let e = match self.attempt(give_up, &mut failed).await {
@@ -73,23 +76,38 @@ impl TakeBack {
     }
 
     async fn attempt(&self, give_up: Boot, failed: &mut impl FnMut(&FaultError)) -> Result<Reverted, FaultError> {
-        let _permit = self.permits.acquire().await;
-        let profile = self.fault.fault()?.profile();
-        let usual = self.patience.attempt.max(profile.revert_budget);
-        let mut reverting = self.fault.revert(self.undo.clone());
-        let reverted = wait_out(&mut reverting, "taking it back", usual, give_up, failed).await?;
-        // What cannot be taken back stays "in place" for ever; that is observed as recovery, not here.
-        if self.reversibility == Reversibility::Irreversible {
+        let usual = self.patience.attempt.max(self.fault.fault()?.profile().revert_budget);
+        let mut reverted = self.once(usual, give_up, failed).await?;
+        let settles = self.settles()?;
+        if settles.is_zero() {
             return Ok(reverted);
         }
-        let settled = Boot::now().plus(profile.settle);
-        loop {
-            self.look(usual, give_up, failed).await?;
-            if Boot::now() >= settled {
-                return Ok(reverted);
-            }
+        let settled = Boot::now().plus(settles);
+        while Boot::now() < settled {
             tokio::time::sleep(SETTLE_LOOK).await;
+            self.look(usual, give_up, failed).await?;
         }
+        // Of what came late, an inspection tells the effect, not an object of ours beside it.
+        let late = self.once(usual, give_up, failed).await?.notes;
+        reverted.notes.extend(late.into_iter().filter(|note| !reverted.notes.contains(note)).collect::<Vec<_>>());
+        Ok(reverted)
+    }
+
+    /// How long something may still arrive. What cannot be taken back stays "in place" for ever; that is observed as recovery, not here.
+    fn settles(&self) -> Result<Duration, FaultError> {
+        let waits = self.unanswered && self.reversibility != Reversibility::Irreversible;
+        Ok(if waits { self.fault.fault()?.settle(&self.undo) } else { Duration::ZERO })
+    }
+
+    /// Reverts, and looks.
+    async fn once(&self, usual: Duration, give_up: Boot, failed: &mut impl FnMut(&FaultError)) -> Result<Reverted, FaultError> {
+        let _permit = self.permits.acquire().await;
+        let mut reverting = self.fault.revert(self.undo.clone());
+        let reverted = wait_out(&mut reverting, "taking it back", usual, give_up, failed).await?;
+        if self.reversibility != Reversibility::Irreversible {
+            self.look(usual, give_up, failed).await?;
+        }
+        Ok(reverted)
     }
 
     async fn look(&self, usual: Duration, give_up: Boot, failed: &mut impl FnMut(&FaultError)) -> Result<(), FaultError> {

@@ -75,6 +75,8 @@ struct Injection {
     noting: Option<JoinHandle<()>>,
     /// What it stands on.
     ground: Ground,
+    /// Something was asked for, and nobody knows that it was answered.
+    unanswered: bool,
 }
 
 /// Starts the task of one injection.
@@ -107,6 +109,7 @@ pub(super) fn start(shared: &Arc<Shared>, kind: &str, order: Order) -> Result<Ha
         adjust: None,
         noting: None,
         ground: Ground::new(),
+        unanswered: false,
     };
     // Boxed: a scaffold is an injection that an injection starts.
     let task: BoxFuture<'static, ()> = Box::pin(injection.run());
@@ -179,7 +182,10 @@ impl Injection {
         self.may_begin().await?;
         let claims = Arc::new(claims);
         self.fault = self.fault.clone().holding(Arc::new((Arc::clone(&self.shared), Arc::clone(&claims))));
-        let reversibility = self.fault.fault()?.reversibility(&self.order.spec);
+        let reversibility = match prepared.reversibility {
+            Some(reversibility) => reversibility,
+            None => self.fault.fault()?.reversibility(&self.order.spec),
+        };
         let deadline = self.order.deadline;
         let revert_by = if deadline == Boot(u64::MAX) { deadline } else { deadline.minus(self.profile.revert_budget) };
         if revert_by <= Boot::now() {
@@ -290,9 +296,11 @@ impl Injection {
 
     /// From the intent to the reason for taking it back.
     async fn act(&mut self, standing: &Standing, armed: Armed<UndoJson>) -> Result<String, FaultError> {
+        self.unanswered = true;
         let mut staging = self.fault.stage(armed);
         let Staged { armed, staged } = self.attend(standing, staging.result()).await?;
         staged?;
+        self.unanswered = false;
         let slot = self.order.slot.clone();
         self.shared.journal(move |journal| journal.staged(&slot)).await?;
         self.report(InjectionState::Staged);
@@ -325,8 +333,10 @@ impl Injection {
     }
 
     async fn inject(&mut self, standing: &Standing, armed: Armed<UndoJson>) -> Result<(), FaultError> {
+        self.unanswered = true;
         let mut injecting = self.fault.inject(armed);
         let observed = self.attend(standing, injecting.result()).await?;
+        self.unanswered = false;
         self.report(InjectionState::Injected { notes: observed.notes });
         Ok(())
     }
@@ -454,6 +464,7 @@ impl Injection {
         match self.attend(standing, adjusting.result()).await {
             Ok(()) => self.report(InjectionState::Adjusted { to: spec }),
             Err(e) => {
+                self.unanswered = true;
                 self.report(InjectionState::Failed(e));
                 self.asked.get_or_insert_with(|| "it could not be adjusted".into());
             }
@@ -470,6 +481,7 @@ impl Injection {
             fault: self.fault.clone(),
             undo: standing.undo.clone(),
             reversibility: standing.reversibility,
+            unanswered: self.unanswered,
             patience: self.shared.patience,
             permits: Arc::clone(&self.shared.reverting),
         };

@@ -94,7 +94,7 @@ impl Recovery {
         let reversibility = fault.fault()?.profile().reversibility;
         let patience = Patience { give_up: self.patience.attempt, ..self.patience };
         let permits = Arc::new(Semaphore::new(1));
-        let task = TakeBack { fault, undo: undo.clone(), reversibility, patience, permits };
+        let task = TakeBack { fault, undo: undo.clone(), reversibility, unanswered: true, patience, permits };
         task.until_gone(|_| {}).await
     }
 

@@ -16,7 +16,7 @@ use crate::event::InjectionState;
 use crate::executor::Reporter;
 use crate::fault::{Class, FaultError, InjectionId, Persistence, Reverted};
 use crate::fault_call::FaultCall;
-use crate::journal::{Adopted, Contents, Entry, Intent, Journal, JournalError, Record, Writer};
+use crate::journal::{Adopted, Contents, Entry, Intent, Journal, JournalError, Record, Status, Writer};
 use crate::literal::Duration;
 use crate::table::Table;
 use crate::take_back::{AT_ONCE, Patience, TakeBack};
@@ -120,6 +120,7 @@ async fn take_everything_back(
     let one = Arc::new(One {
         run: run.to_owned(),
         leaves: leaves(&open),
+        answered: contents.open_entries().filter(|e| e.status == Status::Injected).map(|e| e.intent.slot.clone()).collect(),
         over: watch::Sender::default(),
         beyond: Beyond::of(&standing, contents.writer.as_ref()),
         table: Arc::clone(&recovery.table),
@@ -183,6 +184,8 @@ struct One {
     run: String,
     /// What stands on what, by slot.
     leaves: BTreeMap<String, Vec<String>>,
+    /// The slots whose inject is known to have ended well: nothing that they asked for is still under way.
+    answered: BTreeSet<String>,
     /// The slots that were seen to.
     over: watch::Sender<BTreeSet<String>>,
     beyond: Beyond,
@@ -266,6 +269,7 @@ impl One {
             fault: fault.holding(Arc::new((Arc::clone(&self.journal), claims))),
             undo: intent.undo.clone(),
             reversibility: intent.reversibility,
+            unanswered: !self.answered.contains(&intent.slot),
             patience: self.patience,
             permits: Arc::clone(&self.permits),
         };
@@ -291,7 +295,6 @@ impl One {
 mod tests {
     use super::*;
     use crate::fault::Reversibility;
-    use crate::journal::Status;
 
     #[test]
     fn rule_02_what_a_defect_kept_from_being_taken_back_is_left() {
