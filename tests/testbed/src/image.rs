@@ -17,7 +17,7 @@ pub(crate) fn image(kernel: &Kernel) -> Result<Vec<u8>, Absent> {
     for folder in ["/proc", "/sys", "/dev", "/run", "/tmp", "/root", "/mnt", "/var/lib", "/var/tmp"] {
         archive.folder(folder);
     }
-    busybox(&mut archive)?;
+    busybox(&mut archive, &[PROGRAMS, &["sh"]].concat())?;
     for name in PROGRAMS {
         let path = found(name)?;
         add_program(&mut archive, &path, &Path::new("/usr/bin").join(name))?;
@@ -38,11 +38,12 @@ pub(crate) fn image(kernel: &Kernel) -> Result<Vec<u8>, Absent> {
     Ok(archive.end())
 }
 
-fn busybox(archive: &mut Archive) -> Result<(), Absent> {
+/// With its applets as links beside it, but for those.
+pub(crate) fn busybox(archive: &mut Archive, but: &[&str]) -> Result<(), Absent> {
     let path = found("busybox")?;
     let applets = said(Command::new(&path).arg("--list")).map_err(Absent)?;
     add_program(archive, &path, Path::new("/bin/busybox"))?;
-    for applet in applets.lines().filter(|a| !["busybox", "sh"].contains(a) && !PROGRAMS.contains(a)) {
+    for applet in applets.lines().filter(|a| *a != "busybox" && !but.contains(a)) {
         archive.link(&format!("/bin/{applet}"), "/bin/busybox");
     }
     Ok(())

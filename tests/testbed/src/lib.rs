@@ -1,4 +1,5 @@
-//! What tests stand on where this machine's own kernel does not do: virtual machines, network namespaces, twins.
+//! What tests stand on where this machine's own kernel and services do not do: virtual machines, network namespaces, a
+//! container engine, twins.
 //!
 //! # A virtual machine for tests
 //! [`Machine::boot`] starts Debian's cloud kernel under QEMU with an initial file system that is put together on the spot: no
@@ -14,10 +15,15 @@
 //! A [`Namespace`] is a network of its own on this kernel, a [`Pair`] is two on one wire. A [`Twin`] is what such a network
 //! looks like: taken before and compared after, it shows whether everything is as it was.
 //!
+//! # Containers
+//! An [`Engine`] is a container engine of a test's own, with images that the test makes, in a network of its own. A
+//! [`Late`] is a socket before it through which a request comes late; an [`EngineTwin`] is what it says of all it has.
+//!
 //! # What may be missing
 //! [`Absent`] says what; the caller reports it by [`not_covered`], and `tests/run` decides whether that may be.
 
 mod archive;
+mod engine;
 mod image;
 mod kernel;
 mod machine;
@@ -28,6 +34,7 @@ mod raw;
 mod shell;
 mod twin;
 
+pub use engine::{Engine, EngineTwin, Late};
 pub use machine::Machine;
 pub use namespace::{Namespace, Pair};
 pub use network::Network;

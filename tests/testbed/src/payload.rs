@@ -1,4 +1,4 @@
-//! What a machine is given to run.
+//! What a machine or a container is given to run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use crate::Absent;
 use crate::archive::Archive;
 use crate::kernel::said;
 
-/// Programs and files of this machine, at the same paths in the virtual one.
+/// Programs and files of this machine, at the same paths in the virtual one, or in a container.
 #[derive(Debug, Clone, Default)]
 pub struct Payload {
     programs: Vec<PathBuf>,
@@ -46,13 +46,18 @@ impl Payload {
 
     pub(crate) fn pack(&self) -> Result<Vec<u8>, Absent> {
         let mut archive = Archive::default();
+        self.add_to(&mut archive)?;
+        Ok(archive.end())
+    }
+
+    pub(crate) fn add_to(&self, archive: &mut Archive) -> Result<(), Absent> {
         for program in &self.programs {
-            add_program(&mut archive, program, program)?;
+            add_program(archive, program, program)?;
         }
         for file in &self.files {
             archive.copy(file, &file.to_string_lossy()).map_err(|e| Absent(format!("{}: {e}", file.display())))?;
         }
-        Ok(archive.end())
+        Ok(())
     }
 }
 
