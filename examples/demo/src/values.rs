@@ -1,6 +1,8 @@
 //! The values that the command line takes: ports and durations, written as in experiments.
 
-use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use tokio::net::TcpStream;
 
 use crate::failure::Failure;
 
@@ -48,6 +50,39 @@ impl fmt::Display for Ports {
             write!(out, "{}{port}", if index == 0 { "" } else { "," })?;
         }
         Ok(())
+    }
+}
+
+/// Where something listens, by name or address: `store:6379`, `127.0.0.1:6379`. A name is looked up for every connection, because
+/// what bears it may be started anew elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Place {
+    /// A new connection to it.
+    pub(crate) async fn connect(&self) -> std::io::Result<TcpStream> {
+        TcpStream::connect((self.host.as_str(), self.port)).await
+    }
+
+    /// Everything that bears the name now.
+    pub(crate) async fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect())
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, number) = text.rsplit_once(':').ok_or_else(|| format!("`{text}` has no port; write for example `store:6379`"))?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() {
+            return Err(format!("`{text}` names nobody; write for example `store:6379`"));
+        }
+        Ok(Self { host, port: port(number)? })
     }
 }
 
@@ -123,6 +158,16 @@ mod tests {
         assert!(matches!(reached(&through, [8001, 8002].into_iter()), Err(Failure::Detour { port: 6379, .. })));
         for wrong in ["", "8002", "8002=", "0=8001", "8002:9002", "8001-8002=9001"] {
             assert!(wrong.parse::<Through>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn places_have_a_name_and_a_port() {
+        let place = |text: &str| text.parse::<Place>().map(|place| (place.host, place.port));
+        assert_eq!(place("store:6379"), Ok(("store".into(), 6379)));
+        assert_eq!(place("[::1]:6379"), Ok(("::1".into(), 6379)));
+        for wrong in ["", "store", ":6379", "store:0", "store:http"] {
+            assert!(place(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -123,6 +123,23 @@ fn a_silent_replica_costs_its_users_everything_without_a_try_timeout_and_nothing
     drop(hole);
 }
 
+/// As in containers, where all replicas bear the name of their service.
+#[test]
+fn a_gateway_finds_the_replicas_that_bear_a_name() {
+    let system = System::start(&[]);
+    let gateway = std::net::SocketAddr::new(system.ip, 8081);
+    let mut child = std::process::Command::new(system::PROGRAM)
+        .args(["demo", "gateway", "--listen", &gateway.to_string(), "--store", &format!("{}:6379", system.ip)])
+        .args(["--replicas-named", &format!("{}:8001", system.ip)])
+        .spawn()
+        .unwrap();
+    wait_for("the gateway has found its replica", || {
+        system::ask(gateway, "POST", "/v2/models/ranker/infer", r#"{"inputs":[]}"#).is_some_and(|(status, _)| status == 200)
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_detour_from_nowhere_is_refused() {
     let output = std::process::Command::new(system::PROGRAM)

@@ -13,6 +13,7 @@ use super::{Check, Gateway, Upstream, rotation::Move};
 use crate::{
     kserve::{self, InferResponse},
     notice,
+    values::Place,
 };
 
 /// Each replica is checked this often.
@@ -21,20 +22,38 @@ const EVERY: Duration = Duration::from_millis(500);
 /// A check that takes longer has failed.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Starts the checks; they end with the runtime.
-pub(super) fn start(gateway: &Arc<Gateway>) {
-    for number in 0..gateway.rotation.upstreams().len() {
+/// Starts the checks, and the search for replicas where they have a name in common; all end with the runtime.
+pub(super) fn start(gateway: &Arc<Gateway>, named: Option<Place>) {
+    for number in 0..gateway.rotation.count() {
         tokio::spawn(watch(Arc::clone(gateway), number));
+    }
+    if let Some(name) = named {
+        tokio::spawn(find(Arc::clone(gateway), name));
     }
 }
 
-async fn watch(gateway: Arc<Gateway>, number: usize) {
-    let upstream = &gateway.rotation.upstreams()[number];
+/// Adds whatever bears the name. What no longer bears it stays: the checks keep it out of rotation, and it may come back.
+async fn find(gateway: Arc<Gateway>, name: Place) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let outcome = match timeout(TIMEOUT, check(gateway.check, upstream)).await {
+        for address in name.addresses().await.unwrap_or_default() {
+            if let Some(number) = gateway.rotation.add(address) {
+                notice::say("gateway", format_args!("{address} was found as a replica"));
+                tokio::spawn(watch(Arc::clone(&gateway), number));
+            }
+        }
+    }
+}
+
+async fn watch(gateway: Arc<Gateway>, number: usize) {
+    let upstream = gateway.rotation.upstream(number);
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let outcome = match timeout(TIMEOUT, check(gateway.check, &upstream)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
         };

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,7 +14,10 @@ use tokio::{
 };
 
 use super::breaker::Breaker;
-use crate::store::{Reply, read_reply, write_request};
+use crate::{
+    store::{Reply, read_reply, write_request},
+    values::Place,
+};
 
 /// Users whose features are remembered.
 const REMEMBERED_MAX: usize = 1024;
@@ -47,7 +49,7 @@ impl Origin {
 
 /// The features of users. A user that the store does not know has none.
 pub(super) struct Features {
-    store: SocketAddr,
+    store: Place,
     timeout: Duration,
     breaker: Option<Mutex<Breaker>>,
     remembered: Mutex<HashMap<String, Vec<f32>>>,
@@ -56,7 +58,7 @@ pub(super) struct Features {
 
 impl Features {
     /// Nothing is connected before the first question.
-    pub(super) fn new(store: SocketAddr, timeout: Duration, breaker: bool) -> Self {
+    pub(super) fn new(store: Place, timeout: Duration, breaker: bool) -> Self {
         Self { store, timeout, breaker: breaker.then(|| Mutex::new(Breaker::new())), remembered: Mutex::default(), idle: Mutex::default() }
     }
 
@@ -135,7 +137,7 @@ impl Features {
     }
 
     async fn connect(&self) -> std::io::Result<TcpStream> {
-        let stream = TcpStream::connect(self.store).await?;
+        let stream = self.store.connect().await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }

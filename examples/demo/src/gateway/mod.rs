@@ -15,7 +15,7 @@ pub(crate) use upstream::Upstream;
 use crate::{
     failure::Failure,
     listen,
-    values::{self, Ports, Through},
+    values::{self, Place, Ports, Through},
     web,
 };
 use features::Features;
@@ -43,15 +43,18 @@ impl Check {
 /// How the gateway is started.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Address to listen on; the replicas are at the same IP address
+    /// Address to listen on; the replicas of `--replicas` are at the same IP address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Ports of the replicas
     #[arg(long, value_name = "PORTS", default_value = "8001-8003")]
     replicas: Ports,
-    /// Address of the feature store
+    /// Instead of ports: the replicas are all that bear this name, looked up twice a second, as `ranker:8001`
+    #[arg(long, value_name = "NAME:PORT", conflicts_with_all = ["replicas", "through"])]
+    replicas_named: Option<Place>,
+    /// Address of the feature store, by number or name
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6379")]
-    store: SocketAddr,
+    store: Place,
     /// Reach the part on one port through another, where a proxy listens: `8002=9002`. Repeatable
     #[arg(long, value_name = "PORT=PORT")]
     through: Vec<Through>,
@@ -108,18 +111,20 @@ struct Gateway {
 
 /// Serves for ever.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let Options { listen, replicas, store, through, behaviour, .. } = options;
-    let reached = values::reached(&through, replicas.0.iter().copied().chain([store.port()]))?;
-    let replicas = replicas.0.iter().map(|port| SocketAddr::new(listen.ip(), reached(*port)));
+    let Options { listen, replicas, replicas_named, store, through, behaviour, .. } = options;
+    let ports = if replicas_named.is_some() { Vec::new() } else { replicas.0 };
+    let reached = values::reached(&through, ports.iter().copied().chain([store.port]))?;
+    let replicas = ports.iter().map(|port| SocketAddr::new(listen.ip(), reached(*port)));
+    let store = Place { port: reached(store.port), ..store };
     let gateway = Arc::new(Gateway {
         check: behaviour.check,
         rotation: Rotation::new(replicas),
-        features: Features::new(SocketAddr::new(store.ip(), reached(store.port())), behaviour.store_timeout, behaviour.breaker),
+        features: Features::new(store, behaviour.store_timeout, behaviour.breaker),
         upstream_timeout: behaviour.upstream_timeout,
         try_timeout: behaviour.try_timeout,
     });
     let listener = listen::open(listen)?;
-    checks::start(&gateway);
+    checks::start(&gateway, replicas_named);
     web::serve(listener, move |request| Arc::clone(&gateway).answer(request)).await;
     Ok(())
 }

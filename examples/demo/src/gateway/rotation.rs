@@ -15,9 +15,11 @@ const FALL: u32 = 2;
 /// Checks in a row that must succeed before it comes back.
 const RISE: u32 = 2;
 
-/// The replicas and what is thought of each.
+/// Most replicas that one gateway remembers; each that was started anew elsewhere is another.
+const REMEMBERED_MAX: usize = 256;
+
+/// The replicas and what is thought of each. None is ever forgotten, so that a number means one replica for good.
 pub(super) struct Rotation {
-    upstreams: Vec<Arc<Upstream>>,
     state: Mutex<State>,
 }
 
@@ -27,25 +29,46 @@ struct State {
 }
 
 struct Member {
+    upstream: Arc<Upstream>,
     in_rotation: bool,
     /// Checks in a row that spoke against the present state.
     contrary: u32,
     reason: Option<String>,
 }
 
+impl Member {
+    fn new(address: SocketAddr) -> Self {
+        Self { upstream: Arc::new(Upstream::new(address)), in_rotation: true, contrary: 0, reason: None }
+    }
+}
+
 impl Rotation {
     /// All replicas begin in rotation: a gateway that distrusts everybody at its start would turn a
     /// restart of itself into an outage.
     pub(super) fn new(replicas: impl Iterator<Item = SocketAddr>) -> Self {
-        let upstreams: Vec<_> = replicas.map(|address| Arc::new(Upstream::new(address))).collect();
-        let member = |_: &_| Member { in_rotation: true, contrary: 0, reason: None };
-        let state = State { members: upstreams.iter().map(member).collect(), next: 0 };
-        Self { upstreams, state: Mutex::new(state) }
+        let state = State { members: replicas.map(Member::new).collect(), next: 0 };
+        Self { state: Mutex::new(state) }
     }
 
-    /// All replicas, by number.
-    pub(super) fn upstreams(&self) -> &[Arc<Upstream>] {
-        &self.upstreams
+    /// Adds a replica, in rotation. Its number, unless it is known already, or too many are.
+    pub(super) fn add(&self, address: SocketAddr) -> Option<usize> {
+        let mut state = self.lock();
+        let members = &mut state.members;
+        if members.len() == REMEMBERED_MAX || members.iter().any(|member| member.upstream.address() == address) {
+            return None;
+        }
+        members.push(Member::new(address));
+        Some(members.len() - 1)
+    }
+
+    /// How many replicas there are, in rotation or not.
+    pub(super) fn count(&self) -> usize {
+        self.lock().members.len()
+    }
+
+    /// The way to a replica.
+    pub(super) fn upstream(&self, number: usize) -> Arc<Upstream> {
+        Arc::clone(&self.lock().members[number].upstream)
     }
 
     /// The next replica's number, other than those `tried` already.
@@ -89,7 +112,7 @@ impl Rotation {
         let mut state = self.lock();
         let member = &mut state.members[number];
         let left = member.in_rotation;
-        *member = Member { in_rotation: false, contrary: 0, reason: Some(reason) };
+        (member.in_rotation, member.contrary, member.reason) = (false, 0, Some(reason));
         left
     }
 
@@ -101,12 +124,12 @@ impl Rotation {
     /// The replicas as `/status` shows them.
     pub(super) fn describe(&self) -> Value {
         let state = self.lock();
-        self.upstreams
+        state
+            .members
             .iter()
-            .zip(&state.members)
-            .map(|(upstream, member)| {
+            .map(|member| {
                 json!({
-                    "address": upstream.address().to_string(),
+                    "address": member.upstream.address().to_string(),
                     "in_rotation": member.in_rotation,
                     "reason": member.reason,
                 })
@@ -159,6 +182,17 @@ mod tests {
         assert_eq!(rotation.checked(1, Ok(())), None);
         assert_eq!(rotation.checked(1, Ok(())), Some(Move::In));
         assert!((0..3).any(|_| rotation.pick(&[]) == Some(1)));
+    }
+
+    #[test]
+    fn a_replica_found_later_gets_requests_and_is_known_once() {
+        let rotation = rotation();
+        let later = SocketAddr::from(([127, 0, 0, 1], 8004));
+        assert_eq!(rotation.add(later), Some(3));
+        assert_eq!(rotation.add(later), None);
+        assert_eq!(rotation.upstream(3).address(), later);
+        assert!((0..4).any(|_| rotation.pick(&[]) == Some(3)));
+        assert_eq!(rotation.count(), 4);
     }
 
     #[test]

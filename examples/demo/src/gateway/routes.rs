@@ -119,7 +119,7 @@ impl Gateway {
         let mut silent = false;
         while let Some(number) = self.rotation.pick(&tried) {
             tried.push(number);
-            let upstream = &self.rotation.upstreams()[number];
+            let upstream = self.rotation.upstream(number);
             let asked = upstream.ask(Method::POST, kserve::INFER, body.clone());
             let left = end.saturating_duration_since(Instant::now());
             let own = self.try_timeout.filter(|_| self.rotation.has_other_than(&tried));
