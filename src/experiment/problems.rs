@@ -75,7 +75,28 @@ fn begins(source: &Source, at: usize, text: &str) -> bool {
 #[must_use]
 pub fn meant<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let known: Vec<&str> = known.into_iter().collect();
-    misspelt(written, &known).or_else(|| related(written, &known))
+    called(written, &known).or_else(|| misspelt(written, &known)).or_else(|| related(written, &known))
+}
+
+/// What other tools and people call it.
+const ALSO: [(&str, &[&str]); 10] = [
+    ("net.delay", &["net.latency", "net.lag", "net.slow", "network.delay", "network.latency"]),
+    ("net.rate", &["net.throttle", "net.bandwidth", "net.limit", "network.rate", "network.throttle", "network.bandwidth"]),
+    ("net.loss", &["net.drop", "network.loss", "packet.loss"]),
+    ("net.duplicate", &["network.duplicate", "packet.duplicate"]),
+    ("net.corrupt", &["network.corrupt", "packet.corrupt"]),
+    ("net.reorder", &["network.reorder", "packet.reorder"]),
+    ("net.partition", &["net.block", "net.cut", "net.blackhole", "network.partition", "network.block"]),
+    ("net.dns", &["dns.error", "dns.fail", "network.dns"]),
+    ("tcp.latency", &["tcp.delay", "tcp.lag", "proxy.latency"]),
+    ("tcp.rate", &["tcp.throttle", "tcp.bandwidth", "proxy.bandwidth"]),
+];
+
+/// The one of `known` that goes by that name elsewhere.
+fn called<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
+    let lower = written.to_lowercase();
+    let (ours, _) = ALSO.iter().find(|(_, also)| also.contains(&lower.as_str()))?;
+    known.iter().copied().find(|word| word == ours)
 }
 
 /// The one of `known` that is written almost so.
@@ -121,5 +142,21 @@ mod tests {
         assert_eq!(meant("steady", ["title", "steady_state"]), Some("steady_state"));
         assert_eq!(meant("net.delay", faults), None);
         assert_eq!(meant("", faults), None);
+    }
+
+    #[test]
+    fn what_other_tools_call_it_is_recognised() {
+        let faults = ["net.delay", "net.rate", "net.loss", "net.partition", "tcp.latency", "tcp.rate"];
+        for (written, ours) in [
+            ("net.latency", "net.delay"),
+            ("network.delay", "net.delay"),
+            ("net.throttle", "net.rate"),
+            ("Net.Bandwidth", "net.rate"),
+            ("net.block", "net.partition"),
+            ("tcp.delay", "tcp.latency"),
+        ] {
+            assert_eq!(meant(written, faults), Some(ours), "{written}");
+        }
+        assert_eq!(meant("net.latency", ["cpu.burn"]), None, "only what there is");
     }
 }
