@@ -8,6 +8,7 @@ mod harness;
 
 mod bad_input;
 mod crash;
+mod orders;
 mod reports;
 mod run;
 mod scaffold;

@@ -141,7 +141,7 @@ fn no_tables_in(network: &Arc<Namespace>) -> impl Fn() -> Result<(), String> + S
     }
 }
 
-fn network_target(network: &Namespace) -> Target {
+pub(crate) fn network_target(network: &Namespace) -> Target {
     let process = identity(network.pid());
     let facets = Facets { process: Some(process), network_namespace: Some(network.inode()), ..Facets::default() };
     Target { facets, ..target(&format!("process:{process}")) }
