@@ -12,6 +12,13 @@ use super::record::{Record, Trace, is_own};
 /// For how long what inspection saw is taken to last: it looks once a second, and a busy machine may be late.
 const SEEN_LASTS: Duration = Duration::from_secs(3);
 
+/// What was seen of an injection: by the looks before its revert, and as it ended.
+#[derive(Debug, Default)]
+struct Seen {
+    looks: Vec<(Mono, Presence)>,
+    at_end: Option<Met>,
+}
+
 /// From and to on the monotonic clock; `from <= to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -74,8 +81,11 @@ pub struct Injection {
     pub residue: Option<String>,
     /// In place all the time, yet nothing met it.
     pub idle: bool,
-    /// So many things at least met it, as the last look before the revert counted, where that is counted.
+    /// So many things met it, where that is counted: all of them if [`Self::met_to_the_end`], else as many as the last look before the
+    /// revert counted.
     pub met: Option<u64>,
+    /// What met it was counted in the act of ending it.
+    pub met_to_the_end: bool,
     /// What inspection, inject and revert had to say.
     pub findings: Vec<String>,
     /// The undo, for people.
@@ -129,12 +139,13 @@ impl Injection {
             residue: None,
             idle: false,
             met: None,
+            met_to_the_end: false,
             findings: Vec::new(),
             undo: plan.map_or_else(Vec::new, |p| p.undo.clone()),
             failed_reverts: 0,
             until: record.end,
         };
-        let mut seen = Vec::new();
+        let mut seen = Seen::default();
         for (at, state) in &trace.states {
             it.take(*at, state, &mut seen);
         }
@@ -147,7 +158,7 @@ impl Injection {
         it
     }
 
-    fn take(&mut self, at: Mono, state: &InjectionState, seen: &mut Vec<(Mono, Presence)>) {
+    fn take(&mut self, at: Mono, state: &InjectionState, seen: &mut Seen) {
         match state {
             InjectionState::Granted(target) => {
                 self.asked.get_or_insert(at);
@@ -167,7 +178,7 @@ impl Injection {
             InjectionState::Present(presence) => {
                 self.find(presence.finding.iter());
                 if self.revert_asked.is_none() {
-                    seen.push((at, presence.clone()));
+                    seen.looks.push((at, presence.clone()));
                 }
             }
             // The report says "not injected" itself.
@@ -178,7 +189,8 @@ impl Injection {
                 self.revert_asked.get_or_insert((at, because.clone()));
             }
             InjectionState::RevertFailed(_) => self.failed_reverts += 1,
-            InjectionState::Reverted { notes } => {
+            InjectionState::Reverted { notes, met } => {
+                seen.at_end = seen.at_end.or(*met);
                 self.reverted = Some(at);
                 self.residue = None;
                 self.find(notes.iter());
@@ -202,10 +214,10 @@ impl Injection {
     }
 
     /// When it was in force, from what inspection saw. A stretch ends where it was last seen in place.
-    fn weigh(&mut self, seen: &[(Mono, Presence)]) {
+    fn weigh(&mut self, seen: &Seen) {
         let mut open: Option<Span> = None;
         let mut met = Vec::new();
-        for (at, presence) in seen {
+        for (at, presence) in &seen.looks {
             if presence.in_place == InPlace::None {
                 if self.reversibility != Reversibility::Irreversible {
                     self.in_force.extend(open.take());
@@ -223,12 +235,15 @@ impl Injection {
             let to = self.until.min(lasts).max(span.to);
             self.in_force.push(Span { to, ..span });
         }
+        // The look that proves the effect comes too early to say that nothing meets it; what was counted at the end does not.
+        let is_told = !met.is_empty() && (met.len() > 1 || seen.at_end.is_some());
+        met.extend(seen.at_end);
+        self.met_to_the_end = matches!(seen.at_end, Some(Met::Idle | Met::Count(_)));
         self.met = met.iter().fold(None, |sum, m| match m {
             Met::Count(n) => Some(sum.unwrap_or(0).max(*n)),
             _ => sum,
         });
-        // The look that proves the effect comes too early to say that nothing meets it.
-        self.idle = met.len() > 1 && met.iter().all(|m| matches!(m, Met::Idle | Met::Count(0)));
+        self.idle = is_told && met.iter().all(|m| matches!(m, Met::Idle | Met::Count(0)));
     }
 
     /// The share of the time from its effect to the asking of its revert in which it was in place; none: it never was.

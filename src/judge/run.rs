@@ -216,6 +216,7 @@ fn told(record: &Record, i: &Injection) -> InjectionVerdict {
         failure: i.failure.clone(),
         idle: i.idle,
         met: i.met,
+        met_to_the_end: i.met_to_the_end,
         findings: i.findings.clone(),
         undo: i.undo.clone(),
         residue: i.residue.clone(),

@@ -319,8 +319,12 @@ pub struct InjectionVerdict {
     pub failure: Option<String>,
     /// In place all the time, yet nothing met it.
     pub idle: bool,
-    /// So many things at least met it, as the last look before the revert counted, where that is counted.
+    /// So many things met it, where that is counted: all of them if `met_to_the_end`, else as many as the last look before the revert
+    /// counted.
     pub met: Option<u64>,
+    /// What met it was counted in the act of ending it.
+    #[serde(default)]
+    pub met_to_the_end: bool,
     /// What inject, inspect and revert had to say.
     pub findings: Vec<String>,
     /// The undo, as shell commands for a person.

@@ -286,7 +286,7 @@ fn injection(i: &InjectionVerdict) -> Markup {
                 (fact("effect", &phrases::in_force(i)))
                 (fact("undo", &phrases::taken_back(i)))
                 @if let Some((at, by)) = &i.activated { (fact("activated", &format!("at {at} by {by}"))) }
-                @if let Some(n) = i.met { (fact("met it", &format!("at least {n} times"))) }
+                @if let Some(n) = i.met { (fact("met it", &phrases::times(n, i.met_to_the_end))) }
                 @if let Some(g) = i.grade { (fact("promise", phrases::grade(g))) }
                 (fact("reversible", phrases::reversibility(i.reversibility)))
                 (fact("identity", &i.identity))

@@ -54,7 +54,8 @@ pub(super) fn in_force(i: &InjectionVerdict) -> String {
         };
     };
     if i.reversibility == Reversibility::Irreversible {
-        return format!("done at {effective}; cannot be taken back");
+        let idle = if i.idle { "; nothing met it" } else { "" };
+        return format!("done at {effective}; cannot be taken back{idle}");
     }
     let held: f64 = i.in_force.iter().map(|r| r.to.0 - r.from.0).sum();
     let mut text = format!("in force for {} from {effective}", length(held));
@@ -65,6 +66,13 @@ pub(super) fn in_force(i: &InjectionVerdict) -> String {
         text.push_str("; nothing met it");
     }
     text
+}
+
+/// How often something met it.
+pub(super) fn times(met: u64, to_the_end: bool) -> String {
+    let least = if to_the_end { "" } else { "at least " };
+    let times = if met == 1 { "time" } else { "times" };
+    format!("{least}{met} {times}")
 }
 
 /// How it was taken back.

@@ -222,7 +222,7 @@ impl<'a> Pump<'a> {
         let open = self.stage.planned().map(|p| self.stage.watched.look(|s| s.in_force(p))).unwrap_or_default();
         for slot in open {
             let state = if reverted.contains(&slot) {
-                InjectionState::Reverted { notes: vec!["taken back by a recovering executor".into()] }
+                InjectionState::Reverted { notes: vec!["taken back by a recovering executor".into()], met: None }
             } else if residue.is_empty() {
                 // Nothing is left, and its undo was never on disk.
                 InjectionState::Refused(FaultError::new("not injected: the executor was lost before"))

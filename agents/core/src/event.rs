@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::clock::{Mono, Wall};
 use crate::experiment::Experiment;
-use crate::fault::{FaultError, Presence};
+use crate::fault::{FaultError, Met, Presence};
 use crate::plan::Plan;
 use crate::sample::SampleBatch;
 use crate::target::Target;
@@ -266,6 +266,9 @@ pub enum InjectionState {
     Reverted {
         /// What was done.
         notes: Vec<String>,
+        /// What had met it by its end, where that was counted as it ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        met: Option<Met>,
     },
     /// Given up; it is residue now.
     Residue(FaultError),

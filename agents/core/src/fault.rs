@@ -300,12 +300,23 @@ impl Observed {
 pub struct Reverted {
     /// Sentences for the report: `kept the file that the system wrote since`.
     pub notes: Vec<String>,
+    /// What had met it by its end, counted in the very act of ending it: no look from outside comes so late. None: nobody counts, or it
+    /// was gone before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub met: Option<Met>,
 }
 
 impl Reverted {
     /// With one sentence.
     pub fn note(text: impl Into<String>) -> Self {
-        Self { notes: vec![text.into()] }
+        Self { notes: vec![text.into()], met: None }
+    }
+
+    /// With what had met it by its end.
+    #[must_use]
+    pub fn met(mut self, met: Option<Met>) -> Self {
+        self.met = met;
+        self
     }
 }
 
@@ -377,6 +388,14 @@ pub enum Met {
     Idle,
     /// So many times.
     Count(u64),
+}
+
+impl Met {
+    /// So many times, or not at all.
+    #[must_use]
+    pub fn times(count: u64) -> Self {
+        if count == 0 { Self::Idle } else { Self::Count(count) }
+    }
 }
 
 /// How a fault describes itself: everything that plan, guard, executor, reference page and tests need to know.

@@ -566,7 +566,7 @@ async fn rule_12_when_the_journal_fails_everything_is_taken_back() {
     let refusal = c.refusal("1.0.1").await;
     assert!(refusal.contains("write the journal"), "{refusal}");
     c.until_reverted("1.0.0").await;
-    assert!(c.has("1.0.0", |s| matches!(s, S::Reverted { notes } if notes.iter().any(|n| n.contains("not journaled")))));
+    assert!(c.has("1.0.0", |s| matches!(s, S::Reverted { notes, .. } if notes.iter().any(|n| n.contains("not journaled")))));
     c.grant(&plan, "1.0.2").await;
     assert!(c.refusal("1.0.2").await.contains("write the journal"));
     assert_eq!(c.close().await, Vec::<String>::new());

@@ -17,6 +17,7 @@ pub(crate) mod qdisc;
 pub(crate) mod reach;
 pub mod redirect;
 pub(crate) mod root;
+pub(crate) mod tcx;
 pub(crate) mod traffic;
 
 #[cfg(test)]

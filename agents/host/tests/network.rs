@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chaos_core::conformance::arm;
-use chaos_core::fault::{Grade, InPlace, InjectionId, Met, Presence, Reach};
+use chaos_core::fault::{Grade, InPlace, InjectionId, Met, Presence, Reach, Reverted};
 use chaos_core::table::AnyFault;
 use chaos_core::target::{Facets, Target};
 use chaos_host::{Host, faults, sweep};
@@ -41,9 +41,10 @@ impl<'a> InForce<'a> {
         self.fault.inspect(&self.undo).await.expect("inspected")
     }
 
-    async fn end(self) {
-        self.fault.revert(&self.undo).await.expect("reverted");
+    async fn end(self) -> Reverted {
+        let reverted = self.fault.revert(&self.undo).await.expect("reverted");
         assert_eq!(self.presence().await, Presence::none());
+        reverted
     }
 }
 
@@ -64,8 +65,13 @@ async fn what_no_packet_met_is_idle() {
     assert_eq!(networked.dial(), "silence silence");
     let Met::Count(packets) = cut.presence().await.met else { panic!("it was met") };
     assert!(packets >= 2, "{packets}");
-    cut.end().await;
+    // Whatever came after the last look is counted as it ends.
+    networked.dial();
+    let reverted = cut.end().await;
+    assert!(matches!(reverted.met, Some(Met::Count(all)) if all > packets), "{reverted:?}, {packets} before");
     assert_eq!(networked.dial(), "connected connected");
+    let unmet = InForce::new(table.get("net.partition").expect("the fault"), json!({}), &networked.target(), id("idle")).await;
+    assert_eq!(unmet.end().await.met, Some(Met::Idle));
 }
 
 /// Both versions of the internet protocol, on a real wire, to one peer and no other.
@@ -208,6 +214,7 @@ async fn connections_are_counted_and_new_ones_can_be_made() {
     let _late = networked.connection();
     fault.inject(arm(id("none"), none.undo.clone())).await.expect("injected");
     assert_eq!(fault.inspect(&none.undo).await.expect("inspected"), Presence::whole().met(Met::Count(1)));
+    assert_eq!(fault.revert(&none.undo).await.expect("nothing to take back").met, Some(Met::Count(1)));
 
     let mut connections: Vec<_> = (0..5).map(|_| networked.connection()).collect();
     let id = id("reset");
@@ -274,7 +281,7 @@ async fn the_server_that_was_asked_answers_for_other_names() {
     assert_eq!(all("other.example"), ["NOERROR 192.0.2.53", "NOERROR 192.0.2.53"]);
     assert_eq!(fault.presence().await, Presence::whole().met(Met::Idle), "nobody was lied to");
     assert_eq!(all("store.internal"), ["NOERROR 198.51.100.7", "NOERROR 198.51.100.7"]);
-    assert_eq!(fault.presence().await, Presence::whole().met(Met::Count(2)));
+    assert_eq!(fault.presence().await, Presence::whole().met(Met::Count(2)), "two false answers");
     assert!(sweep(&[]).expect("swept").iter().any(|f| f.run == id.run && f.what.contains("nftables")));
 
     // Its death heals, and is noticed.
@@ -542,6 +549,16 @@ async fn what_cannot_be_done_is_said() {
     assert!(said.contains("loopback interface"), "{said}");
     // In our own network namespace live those who control this machine.
     let own = scenes::Started::sleeping();
-    let said = refused("net.dns", json!({"names": ["*"]}), &scenes::process_target(own.id(), false)).await;
-    assert!(said.contains("every name there is"), "{said}");
+    let here = scenes::process_target(own.id(), false);
+    for names in ["*", "*.*", "*?.*"] {
+        let said = refused("net.dns", json!({"names": ["store.internal", names]}), &here).await;
+        assert!(said.contains("every name there is"), "{said}");
+    }
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let said = refused("net.dns", json!({"names": [name.to_uppercase()]}), &here).await;
+    assert!(said.contains(&format!("answer for {name}: chaos")), "{said}");
+    let mut moved = networked.target();
+    moved.facets.network_namespace = Some(1);
+    let said = refused("net.dns", json!({"names": ["a"]}), &moved).await;
+    assert!(said.contains("now, and not in net:[1] any more"), "{said}");
 }

@@ -76,7 +76,7 @@ fn transfer(from: &Namespace, to: &Namespace, address: &str, port: u16, bytes: u
     let mut read = Vec::new();
     stream.read_to_end(&mut read).expect("read");
     sent_by.join().expect("sent");
-    assert_eq!(read.len() as u64, bytes);
+    assert!(read.len() as u64 == bytes && read.iter().all(|byte| *byte == 7), "the bytes that were sent");
     since.elapsed()
 }
 
@@ -101,7 +101,12 @@ async fn a_narrow_line_narrows_what_is_meant_and_nothing_else() {
         assert!(quick < Duration::from_secs(20), "20 MB beside it to {address} took {quick:?}");
     }
     let seen = presence(&injected).await;
-    assert!(matches!(seen.met, Met::Count(n) if n > 20), "{seen:?}");
+    let Met::Count(met) = seen.met else { panic!("it was met: {seen:?}") };
+    assert!(met > 20, "{seen:?}");
+    transfer(&there, &there, "127.0.0.1", 8001, 10);
+    // Whatever came after the last look is counted as it ends.
+    let all = injected.revert_leaf().await.met;
+    assert!(matches!(all, Some(Met::Count(n)) if n > met), "{all:?}, {met} before");
     injected.revert().await;
     let free = transfer(&there, &there, "127.0.0.1", 8001, kbytes(20_000));
     assert!(free < Duration::from_secs(20), "20 MB afterwards took {free:?}");
@@ -158,6 +163,40 @@ async fn a_peer_is_met_by_address_and_port_over_the_interface_that_leads_there()
     assert!(!flow["peers"].to_string().contains("127.0.0.1"), "{flow}");
     assert_eq!(flow["peer_ports"], json!([{"from": 9001, "to": 9001}]));
     assert_eq!(prepared.reach, Some(Reach::Target), "nobody else lives there");
+}
+
+/// On a host that passes packets of others on, as every host of containers does, a service's own are told from those by its own address.
+#[tokio::test]
+async fn what_a_host_passes_on_is_not_taken_for_its_own_service() {
+    let (table, pair, behind) = (table(), Pair::new().expect("the tests run as root"), namespace());
+    let (near, far) = (Pair::NEAR[0], Pair::FAR[0]);
+    pair.near.sh(&format!("ip link add down0 type veth peer name up0 netns {}", behind.pid()));
+    pair.near.sh("ip address add 10.77.0.1/24 dev down0; ip link set down0 up; echo 1 > /proc/sys/net/ipv4/ip_forward");
+    behind.sh("ip address add 10.77.0.2/24 dev up0; ip link set up0 up; ip route add default via 10.77.0.1");
+    pair.far.sh(&format!("ip route add 10.77.0.0/24 via {near}"));
+    let before = Twin::of(pair.near.pid());
+    let target = living_in(&pair.near, &[8001]);
+    let spec = json!({"rate": "1 MB/s", "direction": "both"});
+    let fault = table.get("net.rate").expect("the fault");
+    let prepared = fault.prepare(&spec, &target, &id("1.0.0")).await.expect("prepared");
+    assert_eq!(prepared.reach, Some(Reach::Target));
+    assert!(prepared.notes.iter().any(|n| n.contains("the addresses that it has itself")), "{:?}", prepared.notes);
+    let others = fault.prepare(&json!({"rate": "1 MB/s", "ports": "8001"}), &target, &id("1.0.0")).await.expect("prepared");
+    assert_eq!(others.reach, Some(Reach::NetworkNamespace), "a peer's port is everybody's");
+    let injected = Injected::new(&table, "net.rate", spec, &target, "1.0.0").await.expect("injected");
+    transfer(&pair.far, &behind, "10.77.0.2", 8001, kbytes(10));
+    transfer(&behind, &pair.far, far, 8001, kbytes(10));
+    assert_eq!(presence(&injected).await, Presence::whole().met(Met::Idle), "both have only passed");
+    transfer(&pair.far, &pair.near, near, 8001, kbytes(10));
+    let met = injected.revert_leaf().await.met;
+    assert!(matches!(met, Some(Met::Count(n)) if n > 4), "{met:?}");
+    injected.revert().await;
+    before.assert_same(&Twin::of(pair.near.pid()), "reverted");
+    // What we ourselves need passes here as well, as far as it knows.
+    if let Some(resolver) = resolver() {
+        let refused = refusal(&table, "net.rate", json!({"rate": "1 MB/s", "hosts": [resolver], "ports": "53"}), &target).await;
+        assert!(refused.starts_with(&format!("this aims at DNS ({resolver})")), "{refused}");
+    }
 }
 
 #[tokio::test]
@@ -554,13 +593,17 @@ fn target_that_ended() -> chaos_core::target::Target {
     target(Facets { process: Some(process), listening: vec![1], ..Facets::default() })
 }
 
+/// The server of names of this machine.
+fn resolver() -> Option<std::net::IpAddr> {
+    let told = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    told.lines().find_map(|l| l.strip_prefix("nameserver ")).and_then(|a| a.trim().parse().ok())
+}
+
 /// In the executor's own network namespace the control path is left alone, and never aimed at.
 #[tokio::test]
 async fn the_control_path_is_never_aimed_at() {
     let table = table();
-    let resolver = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let resolver = resolver.lines().find_map(|l| l.strip_prefix("nameserver ")).and_then(|a| a.trim().parse::<std::net::IpAddr>().ok());
-    let Some(resolver) = resolver else {
+    let Some(resolver) = resolver() else {
         not_covered("the_control_path_is_never_aimed_at", "this machine has no resolver");
         return;
     };
@@ -581,6 +624,9 @@ async fn the_control_path_is_never_aimed_at() {
     assert!(prepared.notes.iter().any(|n| n.starts_with("left alone") && n.contains("DNS")), "{:?}", prepared.notes);
     assert_eq!(prepared.reach, Some(Reach::NetworkNamespace));
     assert!(prepared.bystanders.count > 0);
+    // Where it is not met anyway, nothing is said of it.
+    let service = fault.prepare(&json!({"rate": "1 MB/s", "interface": "lo"}), &target, &id("2.0.0")).await.expect("prepared");
+    assert!(!service.notes.iter().any(|n| n.contains("DNS")), "{:?}", service.notes);
 }
 
 /// Never less than was asked for; what is not meant is not late at all.
@@ -664,6 +710,65 @@ async fn what_is_lost_doubled_and_out_of_order_is_about_as_much_as_was_asked_for
     }
 }
 
+/// One bit of each packet is flipped, and nothing of any other; where checksums are compared, nothing damaged is ever taken for whole.
+#[tokio::test]
+async fn of_a_damaged_packet_one_bit_is_another() {
+    const SENT: usize = 200;
+    let (table, pair) = (table(), Pair::new().expect("the tests run as root"));
+    let target = living_in(&pair.near, &[]);
+    if !has_netem(&table, &target).await {
+        not_covered("of_a_damaged_packet_one_bit_is_another", "this kernel has no sch_netem");
+        return;
+    }
+    let spec = json!({"share": "100%", "hosts": [Pair::FAR[0]], "ports": "9001", "protocol": "udp"});
+    let injected = Injected::new(&table, "net.corrupt", spec, &target, "1.0.0").await.expect("injected");
+    let arrived = damaged(&pair, 9001, SENT, false);
+    // A bit of a header is flipped now and then, and the packet goes nowhere or comes whole.
+    let flipped = arrived.iter().filter(|bits| **bits == 1).count();
+    assert!(arrived.iter().all(|bits| *bits <= 1) && flipped > SENT / 2, "{flipped} of {SENT} with one bit another: {arrived:?}");
+    let compared = damaged(&pair, 9001, SENT, true);
+    assert!(compared.iter().all(|bits| *bits == 0) && compared.len() < SENT / 2, "taken for whole: {compared:?}");
+    assert_eq!(damaged(&pair, 9002, SENT, false), vec![0; SENT], "beside it");
+    injected.revert().await;
+    let spec = json!({"share": "5%", "hosts": [Pair::FAR[0]], "ports": "9003"});
+    let injected = Injected::new(&table, "net.corrupt", spec, &target, "2.0.0").await.expect("injected");
+    // TCP compares, and sends again: the very bytes arrive.
+    transfer(&pair.near, &pair.far, Pair::FAR[0], 9003, kbytes(100));
+    injected.revert().await;
+}
+
+/// How many bits are other than those sent, of each datagram of a thousand bytes that arrives; with checksums, or without.
+fn damaged(pair: &Pair, port: u16, count: usize, checksum: bool) -> Vec<u32> {
+    let to: SocketAddr = SocketAddr::new(Pair::FAR[0].parse().expect("an address"), port);
+    let server = pair.far.run(|| UdpSocket::bind(to).expect("a socket"));
+    server.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
+    let client = pair.near.run(|| UdpSocket::bind("0.0.0.0:0").expect("a socket"));
+    if !checksum {
+        without_checksum(&client);
+    }
+    let receiving = std::thread::spawn(move || {
+        let (mut received, mut buffer) = (Vec::new(), [0; 2000]);
+        while let Ok(length) = server.recv(&mut buffer) {
+            received.push(buffer[..length].iter().map(|byte| (byte ^ 0xA5).count_ones()).sum());
+        }
+        received
+    });
+    for _ in 0..count {
+        client.send_to(&[0xA5; 1000], to).expect("sent");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    receiving.join().expect("received")
+}
+
+#[allow(unsafe_code)]
+fn without_checksum(socket: &UdpSocket) {
+    let (on, size) = (1i32, 4u32);
+    let fd = std::os::fd::AsRawFd::as_raw_fd(socket);
+    // SAFETY: the kernel reads four bytes of a value that lives through the call.
+    let set = unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_NO_CHECK, (&raw const on).cast(), size) };
+    assert_eq!(set, 0);
+}
+
 /// Sends numbered datagrams a little apart, and gives the numbers as they came.
 fn sequence(pair: &Pair, count: u32) -> Vec<u32> {
     let to: SocketAddr = SocketAddr::new(Pair::FAR[0].parse().expect("an address"), 9001);
@@ -707,23 +812,37 @@ async fn a_kernel_without_netem_says_which_module_it_lacks() {
     before.assert_same(&Twin::of(there.pid()), "refused");
 }
 
-/// A thread's capabilities are its own: this one gives them up.
+/// What is refused to a thread that has given capabilities up: they are its own.
+fn refused_without(lacking: rustix::thread::CapabilitySet, kind: &'static str, spec: Value, target: chaos_core::target::Target) -> String {
+    let thread = std::thread::spawn(move || {
+        let mut own = rustix::thread::capabilities(None).expect("ours");
+        own.effective -= lacking;
+        own.permitted -= lacking;
+        own.inheritable -= lacking;
+        rustix::thread::set_capabilities(None, own).expect("fewer");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(refusal(&table(), kind, spec, &target))
+    });
+    thread.join().expect("refused")
+}
+
 #[test]
 fn whoever_lacks_a_capability_is_told_which() {
+    use rustix::thread::CapabilitySet;
     let there = namespace();
     let before = Twin::of(there.pid());
     let target = living_in(&there, &[8001]);
-    let thread = std::thread::spawn(move || {
-        let mut own = rustix::thread::capabilities(None).expect("ours");
-        own.effective = rustix::thread::CapabilitySet::empty();
-        own.permitted = own.effective;
-        own.inheritable = own.effective;
-        rustix::thread::set_capabilities(None, own).expect("fewer");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(refusal(&table(), "net.rate", json!({"rate": "1 MB/s"}), &target))
-    });
-    let refused = thread.join().expect("refused");
-    assert!(refused.contains("network namespace") && refused.contains("CAP_SYS_ADMIN"), "{refused}");
+    for (kind, spec) in [
+        ("net.rate", json!({"rate": "1 MB/s"})),
+        ("net.partition", json!({})),
+        ("net.reset", json!({})),
+        ("net.dns", json!({"names": ["store.internal"]})),
+    ] {
+        let refused = refused_without(CapabilitySet::all(), kind, spec.clone(), target.clone());
+        assert!(refused.contains("network namespace") && refused.contains("CAP_SYS_ADMIN"), "{kind}: {refused}");
+        let refused = refused_without(CapabilitySet::NET_ADMIN, kind, spec, target.clone());
+        assert!(refused.contains("CAP_NET_ADMIN"), "{kind}: {refused}");
+    }
     before.assert_same(&Twin::of(there.pid()), "refused");
 }
 

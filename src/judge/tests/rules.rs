@@ -193,6 +193,25 @@ fn rule_31_in_place_but_idle_is_inconclusive() {
     assert_eq!(with_presence(once).verdict().headline, Headline::Upheld);
 }
 
+/// What meets it after the last look is counted as it ends.
+#[test]
+fn rule_31_what_is_counted_at_the_end_decides() {
+    let ended = |looks: Met, end: Met| {
+        let mut staged = with_presence(|_| Presence::whole().met(looks));
+        for (_, _, what) in &mut staged.events {
+            if let What::Injection { state: InjectionState::Reverted { met, .. }, .. } = what {
+                *met = Some(end);
+            }
+        }
+        staged.verdict()
+    };
+    let late = ended(Met::Idle, Met::Count(1));
+    assert_eq!(late.headline, Headline::Upheld);
+    assert_eq!((late.injections[0].met, late.injections[0].met_to_the_end), (Some(1), true));
+    assert_eq!(ended(Met::Idle, Met::Idle).headline, Headline::Inconclusive);
+    assert_eq!(ended(Met::Count(3), Met::Count(5)).injections[0].met, Some(5));
+}
+
 #[test]
 fn less_than_nine_tenths_in_force_is_inconclusive_and_the_gap_is_left_out() {
     let gone = |t: f64| match t {

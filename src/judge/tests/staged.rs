@@ -176,7 +176,7 @@ impl Staged {
         }
         let because = "held for 10s".into();
         self.state(to, slot, InjectionState::RevertAsked { because });
-        self.state(to + 0.002, slot, InjectionState::Reverted { notes: vec!["continued".into()] });
+        self.state(to + 0.002, slot, InjectionState::Reverted { notes: vec!["continued".into()], met: None });
     }
 
     pub(crate) fn events(mut self) -> Vec<Event> {

@@ -509,14 +509,14 @@ impl Injection {
         // Others need not wait for the journal, only for the effect.
         self.progress.send_replace(Progress::Gone);
         self.noted().await;
-        let (slot, mut notes) = (self.order.slot.clone(), reverted.notes.clone());
+        let (slot, mut notes, met) = (self.order.slot.clone(), reverted.notes.clone(), reverted.met);
         if let Err(e) = self.shared.journal(move |journal| journal.reverted(&slot, &reverted.notes)).await {
             notes.push(format!("not journaled, so recovery will look at it once more: {e}"));
         }
         // Whoever hears that it is taken back may ask for the same thing again at once.
         standing.claims = Arc::default();
         self.fault = self.fault.clone().letting_go();
-        self.report(InjectionState::Reverted { notes });
+        self.report(InjectionState::Reverted { notes, met });
     }
 
     /// The journal knows one order of records.

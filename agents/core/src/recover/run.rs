@@ -233,7 +233,7 @@ impl One {
                 if let Err(e) = self.journal(move |journal| journal.reverted(&slot, &notes)).await {
                     reverted.notes.push(format!("not journaled, so recovery will look at it once more: {e}"));
                 }
-                self.report(intent, InjectionState::Reverted { notes: reverted.notes.clone() });
+                self.report(intent, InjectionState::Reverted { notes: reverted.notes.clone(), met: reverted.met });
                 InjectionOutcome::Reverted(reverted.notes)
             }
             Err(e) => {

@@ -47,7 +47,8 @@ impl Shape for NetDelay {
                 the interface as if nothing had happened: whatever stands at the interface's own root stays in force, untouched.\n\n\
                 Each packet of the chosen direction waits once, so a round trip grows by `delay` with `direction: out` or `in`, and by \
                 twice as much with `both`. On `lo` a packet that belongs to both directions waits once. At most 100,000 packets wait at once; \
-                more are lost. When the fault ends, what waits is still delivered, for at most a second.\n\n\
+                more are lost. Each may be of 64 kB, where the network card cuts them up: the kernel's memory holds what a fast line carries in \
+                `delay`. When the fault ends, what waits is still delivered, for at most a second.\n\n\
                 While it acts, the device is up: a program that starts then and takes the first interface it finds should be told which to \
                 take. Needs `sch_netem` in the kernel.",
             example: "inject: net.delay\ninto: replicas\npick: 1\nwith: {delay: 100ms, jitter: 10ms, hosts: [10.0.0.0/8], ports: 6379}\nfor: 30s",

@@ -18,7 +18,7 @@ use crate::net::flow::Protocol;
 use crate::net::lie::Lie;
 use crate::net::namespace::Namespace;
 use crate::net::nftables::seen_in;
-use crate::net::traffic::felt_in;
+use crate::net::traffic::{felt_in, names_we_need};
 use crate::net::{link, netlink, nftables};
 use crate::process::{Kin, living};
 use crate::world::{Host, HostView};
@@ -83,11 +83,10 @@ impl Fault for NetDns {
         let snapshot = look()?;
         let kin = Kin::of(target, &snapshot, view)?;
         let namespace = Namespace::of(kin.root)?;
-        if namespace.is_own() && spec.is_about_everything() {
-            return Err(FaultError::new(
-                "answer for every name there is: chaos, and whoever controls this machine, live in that network namespace",
-            )
-            .hint("name the names that the target asks for"));
+        namespace.is_planned(&target.facets)?;
+        let is_own = namespace.is_own();
+        if is_own {
+            spares_ourselves(spec)?;
         }
         let tag = id.tag();
         namespace.run(|| possible(&tag))??;
@@ -96,6 +95,9 @@ impl Fault for NetDns {
         let mut prepared = Prepared::new(Undo::V1 { tag, namespace: namespace.clone(), lie: spec.clone() })
             .note(format!("whoever asks for {names} gets {}; for other names the server answers that was asked", spec.answer))
             .claim(format!("netns:{}/dns", namespace.inode));
+        if is_own {
+            prepared.notes.push("chaos asks in that network namespace as well: so do its probes, which get the same answers".into());
+        }
         prepared.reach = Some(reach);
         prepared.bystanders = bystanders;
         Ok(prepared)
@@ -122,7 +124,7 @@ impl Fault for NetDns {
         let Some((_, answered)) = helper.and_then(|helper| dns_tally_of(helper.id.pid)) else {
             return Ok(Presence::none());
         };
-        let met = if answered == 0 { Met::Idle } else { Met::Count(answered) };
+        let met = Met::times(answered);
         Ok(match seen_in(namespace, tag)? {
             Some(_) => Presence::whole().met(met),
             None => Presence::none().met(met).finding("the helper lives, but nothing leads questions to it any more"),
@@ -131,9 +133,11 @@ impl Fault for NetDns {
 
     async fn revert(&self, undo: &Undo, world: &Host) -> Result<Reverted, FaultError> {
         let Undo::V1 { tag, namespace, .. } = undo;
+        let answered = living(tag).unwrap_or_default().into_iter().find_map(|id| dns_tally_of(id.pid)).map(|(_, answered)| answered);
         let ended = end(world, tag)?;
         let forgotten = conntrack::forgotten(namespace, is_led_to_nobody);
-        Ok(Reverted { notes: ended.notes.into_iter().chain(forgotten.notes).collect() })
+        let notes = ended.notes.into_iter().chain(forgotten.notes).collect();
+        Ok(Reverted { notes, met: answered.map(Met::times) })
     }
 
     fn explain(&self, undo: &Undo) -> Vec<String> {
@@ -148,6 +152,19 @@ fn is_led_to_nobody(entry: &Entry) -> bool {
     let Entry { original, reply, .. } = entry;
     let led_here = original.to.port() == DNS && reply.from != original.to && reply.from.ip().is_loopback();
     original.protocol == Protocol::Udp && led_here && UdpSocket::bind(reply.from).is_ok()
+}
+
+/// In our own network namespace, nobody is lied to about every name, nor about one that we need ourselves.
+fn spares_ourselves(lie: &Lie) -> Result<(), FaultError> {
+    let what = if lie.is_about_everything() {
+        "every name there is".to_owned()
+    } else if let Some(name) = names_we_need().into_iter().find(|name| lie.is_about(name)) {
+        name
+    } else {
+        return Ok(());
+    };
+    let says = format!("answer for {what}: chaos, and whoever controls this machine, live in that network namespace");
+    Err(FaultError::new(says).hint("name the names that the target asks for"))
 }
 
 /// Would the kernel lead questions here? Of the namespace of this thread.

@@ -133,7 +133,7 @@ impl Fault for NetPartition {
         let Some(seen) = seen_in(namespace, tag)? else {
             return Ok(Presence::none());
         };
-        let met = if seen.packets == 0 { Met::Idle } else { Met::Count(seen.packets) };
+        let met = Met::times(seen.packets);
         let meant = cut.ruleset(tag).rules();
         Ok(if seen.rules == meant {
             Presence::whole().met(met)
@@ -154,8 +154,9 @@ impl Fault for NetPartition {
 
     async fn revert(&self, undo: &Undo, world: &Host) -> Result<Reverted, FaultError> {
         let Undo::V1 { tag, namespace, cut, .. } = undo;
-        world.tables().remove(namespace, tag)?;
-        Ok(conntrack::forgotten(namespace, |entry| cut.led_astray(entry)))
+        let removed = world.tables().remove(namespace, tag)?;
+        let forgotten = conntrack::forgotten(namespace, |entry| cut.led_astray(entry));
+        Ok(forgotten.met(removed.map(|seen| Met::times(seen.packets))))
     }
 
     fn explain(&self, undo: &Undo) -> Vec<String> {

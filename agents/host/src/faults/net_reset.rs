@@ -146,8 +146,11 @@ impl Fault for NetReset {
         })
     }
 
-    async fn revert(&self, _: &Undo, _: &Host) -> Result<Reverted, FaultError> {
-        Ok(Reverted::default())
+    /// There is nothing to take back; how many there were is told once more, since nobody looks at it for long.
+    async fn revert(&self, undo: &Undo, _: &Host) -> Result<Reverted, FaultError> {
+        let Undo::V1 { tag, .. } = undo;
+        let reset = self.reset.lock().unwrap_or_else(PoisonError::into_inner).get(tag).copied();
+        Ok(Reverted::default().met(reset.map(Met::times)))
     }
 
     fn explain(&self, _: &Undo) -> Vec<String> {

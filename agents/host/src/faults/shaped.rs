@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chaos_core::fault::{
-    Armed, Class, Fault, FaultError, InjectionId, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
+    Armed, Class, Fault, FaultError, InjectionId, Met, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
     SecondNet, SpecError, UndoJson,
 };
 use chaos_core::literal::Percent;
@@ -111,11 +111,11 @@ impl<S: Shape> Fault for Shaped<S> {
         aim.namespace.is_planned(&target.facets)?;
         let mtu = aim.interfaces.iter().map(|i| i.mtu).max().unwrap_or(0);
         let discipline = S::discipline(spec, mtu);
-        let brought = kernel::can(&discipline)?;
+        let (surprise, brought) = (discipline.surprise(), kernel::can(&discipline)?);
         let leaf = Leaf::new(&aim, id.tag(), discipline, mtu);
         let notes = leaf.may_stand()?;
         let mut prepared = Prepared::new(Undo::V1(leaf));
-        prepared.notes = aim.notes.into_iter().chain(brought).chain(notes).chain(S::LOSES.map(str::to_owned)).collect();
+        prepared.notes = aim.notes.into_iter().chain(surprise).chain(brought).chain(notes).chain(S::LOSES.map(str::to_owned)).collect();
         prepared.reach = Some(aim.reach);
         prepared.bystanders = aim.bystanders;
         prepared.scaffolds = aim.interfaces.iter().map(|i| Root::scaffold(&aim.namespace, i.index, &i.name)).collect();
@@ -155,9 +155,9 @@ impl<S: Shape> Fault for Shaped<S> {
 
     async fn revert(&self, undo: &Undo, _: &Host) -> Result<Reverted, FaultError> {
         let Undo::V1(leaf) = undo;
-        if !leaf.remove_filters()? {
+        let Some(removed) = leaf.remove_filters()? else {
             return Ok(Reverted::note("the target's network namespace is gone, and all that was in it"));
-        }
+        };
         let until = Instant::now() + LONGEST_DRAIN;
         let mut waiting = leaf.waiting()?;
         while waiting > 0 && Instant::now() < until {
@@ -165,7 +165,9 @@ impl<S: Shape> Fault for Shaped<S> {
             waiting = leaf.waiting()?;
         }
         leaf.remove_devices()?;
-        Ok(if waiting > 0 { Reverted::note(format!("{waiting} packets that still waited were dropped")) } else { Reverted::default() })
+        let dropped =
+            if waiting > 0 { Reverted::note(format!("{waiting} packets that still waited were dropped")) } else { Reverted::default() };
+        Ok(dropped.met((removed.filters > 0).then(|| Met::times(removed.packets))))
     }
 
     fn explain(&self, undo: &Undo) -> Vec<String> {

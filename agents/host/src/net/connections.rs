@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use rustix::io::Errno;
 
+use super::link;
 use super::netlink::{Message, NetlinkError, Protocol, Socket};
 
 const BY_FAMILY: u16 = 20;
@@ -65,11 +66,13 @@ pub(crate) fn established() -> Result<Vec<Connection>, NetlinkError> {
     Ok(all)
 }
 
-/// Can this kernel destroy connections at all (`CONFIG_INET_DIAG_DESTROY`)? Asked of one that does not exist.
+/// Can this kernel destroy connections at all (`CONFIG_INET_DIAG_DESTROY`), and may we? Asked of one that does not exist, of which it says
+/// so to everybody.
 ///
 /// # Errors
-/// If it cannot.
+/// If it cannot, or we may not (CAP_NET_ADMIN).
 pub(crate) fn can_destroy() -> Result<(), NetlinkError> {
+    link::may_change(&mut Socket::open(Protocol::Route)?)?;
     let mut nobody = [0; ID];
     nobody[40..].fill(0xFE);
     let mut socket = Socket::open(Protocol::SocketDiagnosis)?;

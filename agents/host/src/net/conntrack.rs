@@ -1,5 +1,6 @@
 //! What the kernel remembers of connections (`nf_conntrack`): where their packets were led, and where they were meant to go.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use chaos_core::fault::Reverted;
@@ -134,15 +135,30 @@ fn astray(why: &str) -> Reverted {
     Reverted::note(format!("what began meanwhile may stay astray while it goes on, because the kernel cannot be made to forget it: {why}"))
 }
 
-fn forget(which: impl Fn(&Entry) -> bool) -> Result<u64, NetlinkError> {
-    let remembered = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").unwrap_or_default();
-    if ["", "0"].contains(&remembered.trim()) {
-        return Ok(0);
+/// What the namespace of this thread remembers, in entries of TCP and UDP. Where it remembers nothing, no module is loaded by asking.
+fn remembered() -> Result<Option<(Socket, Vec<Entry>)>, NetlinkError> {
+    let count = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").unwrap_or_default();
+    if ["", "0"].contains(&count.trim()) {
+        return Ok(None);
     }
     let mut socket = Socket::open(netlink::Protocol::Netfilter)?;
     let replies = socket.list(&Message::new(GET, 0).fixed(&[0; FIXED]))?;
+    let entries = replies.iter().filter(|r| r.kind == NEW).filter_map(Entry::read).collect();
+    Ok(Some((socket, entries)))
+}
+
+/// Where connections to this address are led instead, as far as the namespace of this thread remembers any.
+pub(crate) fn stands_for(address: SocketAddr) -> BTreeSet<SocketAddr> {
+    // Who may not ask may not filter, and is told so elsewhere.
+    let entries = remembered().ok().flatten().map(|(_, entries)| entries).unwrap_or_default();
+    let to_it = entries.iter().filter(|e| e.original.to == address && e.reply.from != address);
+    to_it.map(|entry| entry.reply.from).collect()
+}
+
+fn forget(which: impl Fn(&Entry) -> bool) -> Result<u64, NetlinkError> {
+    let Some((mut socket, entries)) = remembered()? else { return Ok(0) };
     let mut forgotten = 0;
-    for entry in replies.iter().filter(|r| r.kind == NEW).filter_map(Entry::read).filter(which) {
+    for entry in entries.into_iter().filter(which) {
         match socket.request(entry.original.write(message(DELETE, entry.original.from.ip()), ORIGINAL)) {
             Ok(_) => forgotten += 1,
             Err(e) if e.errno == Errno::NOENT => {}

@@ -30,8 +30,8 @@ const HARM: &str = "harm";
 const SPARE: &str = "spare";
 const VANISH: &str = "vanish";
 
-/// The mark of what is on its way to nowhere.
-const VOID: u32 = 0xC6;
+/// The mark of what is on its way to nowhere: in the bits of [`super::redirect::MARK`], and another.
+const VOID: u32 = 0x46;
 
 /// What is cut off, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -178,14 +178,12 @@ fn compare_flow(a: &mut Assembler, flow: &Flow, way: Way, family: Family, next: 
         a.load(CARRIED);
         a.if_equal(protocol.number(family).into(), fits);
     });
-    let peers: Vec<Network> = flow.peers.iter().copied().filter(|p| p.family() == family).collect();
-    let at = match (family, way) {
-        (Family::Ipv4, Way::Out) => 16,
-        (Family::Ipv4, Way::In) => 12,
-        (Family::Ipv6, Way::Out) => 24,
-        (Family::Ipv6, Way::In) => 8,
-    };
-    one_of(a, &peers, next, |a, peer, fits| compare_network(a, *peer, at, fits));
+    let (source, destination) = if family == Family::Ipv4 { (12, 16) } else { (8, 24) };
+    let (own, peer) = if way == Way::Out { (source, destination) } else { (destination, source) };
+    for (networks, at) in [(&flow.peers, peer), (&flow.own, own)] {
+        let networks: Vec<Network> = networks.iter().copied().filter(|n| n.family() == family).collect();
+        one_of(a, &networks, next, |a, network, fits| compare_network(a, *network, at, fits));
+    }
     if flow.has_ports() {
         a.load(LATER_FRAGMENT);
         a.unless_equal(0, next);

@@ -132,6 +132,9 @@ pub(crate) struct Flow {
     /// The target's own port is one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) own_ports: Vec<PortRange>,
+    /// The target's own address is in one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) own: Vec<Network>,
 }
 
 impl Flow {
@@ -146,15 +149,17 @@ impl Flow {
         self.protocol.is_none_or(|only| only == protocol)
             && self.family.is_none_or(|family| family == Family::of(peer.ip()))
             && (self.peers.is_empty() || self.peers.iter().any(|network| network.contains(peer.ip())))
+            && (self.own.is_empty() || self.own.iter().any(|network| network.contains(own.ip())))
             && any(&self.peer_ports, peer.port())
             && any(&self.own_ports, own.port())
     }
 
     /// The versions that it can match.
     pub(crate) fn families(&self) -> Vec<Family> {
-        let named = |family| self.peers.is_empty() || self.peers.iter().any(|p| p.family() == family);
+        let named = |networks: &[Network], family| networks.is_empty() || networks.iter().any(|n| n.family() == family);
         let wanted = |family| self.family.is_none_or(|only| only == family);
-        [Family::Ipv4, Family::Ipv6].into_iter().filter(|f| named(*f) && wanted(*f)).collect()
+        let can = |family: &Family| wanted(*family) && named(&self.peers, *family) && named(&self.own, *family);
+        [Family::Ipv4, Family::Ipv6].into_iter().filter(can).collect()
     }
 
     /// What it can carry, by number; none: anything.
@@ -183,6 +188,7 @@ impl Flow {
     pub(crate) fn shares(&self, other: &Self) -> bool {
         self.is_alike(other)
             && any_network(&self.peers, &other.peers)
+            && any_network(&self.own, &other.own)
             && any_port(&self.peer_ports, &other.peer_ports)
             && any_port(&self.own_ports, &other.own_ports)
     }
@@ -238,6 +244,9 @@ impl fmt::Display for Flow {
         }
         if !self.peer_ports.is_empty() {
             words.push(format!("on the peer's port {}", list(&mut self.peer_ports.iter().map(ToString::to_string))));
+        }
+        if !self.own.is_empty() {
+            words.push("at its own addresses".to_owned());
         }
         f.write_str(&if words.is_empty() { "everything".to_owned() } else { words.join(" ") })
     }

@@ -14,6 +14,10 @@ use super::link;
 use super::netlink::{NetlinkError, Protocol, Socket};
 use super::qdisc::{self, Discipline};
 
+mod brought_along;
+
+use brought_along::BroughtAlong;
+
 /// What has been seen to work, once and for all: kernels lose nothing.
 static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
@@ -29,14 +33,16 @@ pub(crate) fn can(discipline: &Discipline) -> Result<Option<String>, FaultError>
     if KNOWN.lock().unwrap_or_else(PoisonError::into_inner).contains(kind) {
         return Ok(None);
     }
-    let is_loaded = Path::new("/sys/module/ifb").exists();
-    std::thread::scope(|scope| {
+    let brings = (!Path::new("/sys/module/ifb").exists()).then(BroughtAlong::before);
+    let tried = std::thread::scope(|scope| {
         let thread = scope.spawn(|| try_out(discipline));
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })?;
+    });
+    // Whether or not the rest of it could be tried.
+    let brought = brings.and_then(BroughtAlong::removed);
+    tried?;
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner).insert(kind);
-    let brings = "the kernel's module ifb was loaded for this: the idle devices ifb0 and ifb1 that it brings along stay";
-    Ok((!is_loaded).then(|| brings.to_owned()))
+    Ok(brought)
 }
 
 fn try_out(discipline: &Discipline) -> Result<(), FaultError> {

@@ -88,6 +88,15 @@ impl std::fmt::Display for Place {
     }
 }
 
+/// Filters that were taken away.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Removed {
+    /// How many there were.
+    pub(crate) filters: usize,
+    /// The packets that had met them.
+    pub(crate) packets: u64,
+}
+
 /// At most fifteen letters, the same for the same injection, another for any other.
 fn device_name(tag: &str, way: Way) -> String {
     let hash: String = Sha256::digest(tag).iter().take(4).map(|b| format!("{b:02x}")).collect();
@@ -183,23 +192,26 @@ impl Leaf {
         })
     }
 
-    /// Removes the filters: nothing meets the fault any more. `false`: the namespace is gone, with all that was in it.
+    /// Removes the filters: nothing meets the fault any more. Gives how many packets had met them. `None`: the namespace is gone, with
+    /// all that was in it.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub(crate) fn remove_filters(&self) -> Result<bool, FaultError> {
-        let done = self.there(|socket| {
+    pub(crate) fn remove_filters(&self) -> Result<Option<Removed>, FaultError> {
+        self.there(|socket| {
+            let mut removed = Removed::default();
             for place in self.places() {
                 loop {
                     let standing = filters(socket, place)?;
                     let Some(ours) = standing.iter().find(|f| f.label.as_ref().is_some_and(|l| l.tag == self.tag)) else { break };
                     let removing = |e: NetlinkError| failed(&format!("remove the filter at {place}"), &e);
                     hook::remove(socket, place.index, place.hook, ours, &standing).map_err(removing)?;
+                    removed.filters += 1;
+                    removed.packets += ours.packets;
                 }
             }
-            Ok(())
-        })?;
-        Ok(done.is_some())
+            Ok(removed)
+        })
     }
 
     /// Removes the devices, with whatever still waits in them. Only once no filter leads there: what is sent to a device that is gone

@@ -173,6 +173,14 @@ pub(crate) fn delete(socket: &mut Socket, index: u32) -> Result<bool, NetlinkErr
     }
 }
 
+/// May this thread change the network of its namespace? Asked by the removal of what does not exist.
+///
+/// # Errors
+/// If it may not (CAP_NET_ADMIN), or the kernel cannot be asked.
+pub(crate) fn may_change(socket: &mut Socket) -> Result<(), NetlinkError> {
+    delete(socket, i32::MAX.unsigned_abs()).map(drop)
+}
+
 /// A device that is being removed, on a thread of its own.
 ///
 /// It is gone for everybody long before the kernel has let go of its memory and answers (tens of milliseconds).

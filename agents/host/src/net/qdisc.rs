@@ -68,11 +68,19 @@ impl Discipline {
         }
     }
 
-    /// As `tc` would be asked for it.
+    /// For people.
     pub(crate) fn words(&self) -> String {
         match self {
             Self::Netem(netem) => format!("netem {}", netem.words()),
             Self::Tbf(tbf) => format!("tbf {}", tbf.words()),
+        }
+    }
+
+    /// What whoever reads the plan may not expect.
+    pub(crate) fn surprise(&self) -> Option<String> {
+        match self {
+            Self::Netem(_) => None,
+            Self::Tbf(tbf) => tbf.wide_at_first(),
         }
     }
 

@@ -53,6 +53,25 @@ pub(crate) fn addresses(socket: &mut Socket) -> Result<Vec<(u32, IpAddr)>, Netli
     Ok(replies.iter().filter(|r| r.kind == NEW_ADDRESS).filter_map(read).collect())
 }
 
+/// What is delivered here: every address of this namespace, and whatever else it takes for its own, such as all of `127.0.0.0/8`.
+///
+/// # Errors
+/// If the kernel cannot be asked.
+pub(crate) fn own_networks(socket: &mut Socket) -> Result<BTreeSet<Network>, NetlinkError> {
+    const LOCAL: u8 = 2;
+    let mut own = BTreeSet::new();
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let routes = socket.list(&Message::new(GET_ROUTE, 0).fixed(&[number(family), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))?;
+        let local = routes.iter().filter(|r| r.kind == NEW_ROUTE && r.body.get(7) == Some(&LOCAL));
+        let to = |route: &Reply| route.attributes(ROUTE_FIXED).get(DESTINATION).and_then(address);
+        own.extend(local.filter_map(|route| Some(Network::new(to(route)?, *route.body.get(1)?))));
+    }
+    // What is in another is said by that.
+    let all: Vec<Network> = own.iter().copied().collect();
+    own.retain(|one| !all.iter().any(|other| other.bits() < one.bits() && other.contains(one.address())));
+    Ok(own)
+}
+
 const DESTINATION: u16 = 1;
 const INTERFACE: u16 = 4;
 const SEVERAL: u16 = 9;

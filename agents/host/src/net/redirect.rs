@@ -19,9 +19,9 @@ use super::nftables::{self, At, Chain, Kind, Match, Ownership, Rule, Ruleset, TC
 /// Before every other translation of addresses (`NF_IP_PRI_NAT_DST` is -100), so that those still apply to what the listener sends on.
 const PRIORITY: i32 = -110;
 
-/// The mark of our own connections (`SO_MARK`), which no redirect of ours leads anywhere. In the lowest byte, where neither kube-proxy
-/// (0x4000, 0x8000) nor Cilium (0x0f00), Calico (0xffff0000) or Tailscale (0xff0000) look.
-pub const MARK: u32 = 0xC5;
+/// The mark of our own connections (`SO_MARK`), which no redirect of ours leads anywhere. In bits at which neither kube-proxy (0x4000,
+/// 0x8000) nor Cilium (0x0f00), Calico (0xffff0000), Tailscale (0xff0000) or the VPC networks of AWS (0x80) look.
+pub const MARK: u32 = 0x45;
 
 /// What is led elsewhere, and to where.
 #[derive(Debug, Clone, PartialEq, Eq)]

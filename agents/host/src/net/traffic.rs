@@ -6,6 +6,7 @@ mod names;
 mod through;
 
 pub(crate) use aim::{Aim, Interface, felt_in};
+pub(crate) use control::names as names_we_need;
 pub(crate) use names::HostName;
 
 use chaos_core::FaultError;

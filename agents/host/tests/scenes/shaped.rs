@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chaos_core::conformance::Scene;
-use chaos_core::fault::{FaultError, InjectionId};
+use chaos_core::fault::{FaultError, InjectionId, Reverted};
 use chaos_core::target::{Facets, Target};
 use chaos_core::{AnyFault, Table};
 use chaos_testbed::{Namespace, Twin};
@@ -93,8 +93,8 @@ impl Injected {
     }
 
     /// Taken back, without what it stands on.
-    pub(crate) async fn revert_leaf(&self) {
-        self.fault().revert(&self.undo).await.expect("reverted");
+    pub(crate) async fn revert_leaf(&self) -> Reverted {
+        self.fault().revert(&self.undo).await.expect("reverted")
     }
 
     /// Taken back, what it stands on too, where nothing else stands on that.

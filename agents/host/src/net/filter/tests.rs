@@ -129,13 +129,14 @@ impl Packet {
 
 /// The match, word by word.
 fn belongs(packet: &Packet, flow: &Flow, way: Way) -> bool {
-    let (peer, peer_port, own_port) =
-        if way == Way::Out { (packet.to, packet.to_port, packet.from_port) } else { (packet.from, packet.from_port, packet.to_port) };
+    let (from, to) = ((packet.from, packet.from_port), (packet.to, packet.to_port));
+    let ((own, own_port), (peer, peer_port)) = if way == Way::Out { (from, to) } else { (to, from) };
     let bears_ports = packet.protocol.has_ports() && packet.fragment.is_none_or(|f| f == 0);
     let ports = |wanted: &[PortRange], port| wanted.is_empty() || (bears_ports && wanted.iter().any(|r| r.contains(port)));
     flow.family.is_none_or(|f| f == packet.family())
         && flow.protocol.is_none_or(|p| p == packet.protocol)
         && (flow.peers.is_empty() || flow.peers.iter().any(|n| n.contains(peer)))
+        && (flow.own.is_empty() || flow.own.iter().any(|n| n.contains(own)))
         && ports(&flow.peer_ports, peer_port)
         && ports(&flow.own_ports, own_port)
 }
@@ -193,10 +194,11 @@ fn flows() -> impl Strategy<Value = Flow> {
         prop::option::of(families()),
         prop::option::of(protocols()),
         prop::collection::vec(networks(), 0..4),
+        prop::collection::vec(networks(), 0..3),
         port_ranges(),
         port_ranges(),
     );
-    parts.prop_map(|(family, protocol, peers, peer_ports, own_ports)| Flow { family, protocol, peers, peer_ports, own_ports })
+    parts.prop_map(|(family, protocol, peers, own, peer_ports, own_ports)| Flow { family, protocol, peers, peer_ports, own_ports, own })
 }
 
 fn matches() -> impl Strategy<Value = Match> {

@@ -104,7 +104,7 @@ impl Seen {
 
     /// What is left of a way that is not whole acts on nothing, or loses all that should pass it: that is not the fault any more.
     fn presence(self) -> Presence {
-        let met = if self.packets == 0 { Met::Idle } else { Met::Count(self.packets) };
+        let met = Met::times(self.packets);
         match (self.whole, self.finding) {
             (0, finding) => Presence { finding, ..Presence::none() },
             (_, Some(finding)) => Presence::partial(finding).met(met),

@@ -9,7 +9,7 @@ use crate::net::filter::Label;
 use crate::net::flow::Way;
 use crate::net::hook::{self, Hook};
 use crate::net::netlink::Socket;
-use crate::net::qdisc;
+use crate::net::{link, qdisc, tcx};
 
 impl Leaf {
     /// May it be put where it is to stand? Somebody else's filter that would take packets first is refused, and so is another of ours
@@ -20,6 +20,7 @@ impl Leaf {
     pub(crate) fn may_stand(&self) -> Result<Vec<String>, FaultError> {
         self.label(Way::Out).program()?;
         self.there_or_gone(|socket| {
+            link::may_change(socket).map_err(|e| failed("put a filter on an interface", &e))?;
             let mut notes = Vec::new();
             for branch in &self.branches {
                 for place in &branch.places {
@@ -51,6 +52,10 @@ impl Leaf {
         if hook::free_preference(&standing).is_none() {
             let says = format!("a filter of somebody else's stands first at {place}, and would take packets before ours");
             return Err(FaultError::new(says).hint(format!("`tc filter show dev {} {}` shows it", place.interface, place.hook.name())));
+        }
+        let before = tcx::programs(place.index, place.hook);
+        if before > 0 {
+            notes.push(format!("{before} programs stand before {place} (tcx): what they keep for themselves is not met"));
         }
         // Some kinds of filter are told of in several parts.
         let others: BTreeSet<(u32, u16)> = standing.iter().filter(|f| f.label.is_none()).map(|f| (f.chain, f.preference)).collect();

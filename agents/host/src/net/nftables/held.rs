@@ -30,15 +30,15 @@ impl Tables {
         Ok(())
     }
 
-    /// Removes the table of a tag, if it is ours. `false`: there was none.
+    /// Removes the table of a tag, if it is ours, and says what it had seen by then. `None`: there was none.
     ///
     /// # Errors
     /// What the kernel refuses, in words; or who holds it.
-    pub(crate) fn remove(&self, namespace: &Namespace, tag: &str) -> Result<bool, FaultError> {
+    pub(crate) fn remove(&self, namespace: &Namespace, tag: &str) -> Result<Option<Seen>, FaultError> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(tag);
         let mut socket = match held.map_or_else(|| open_in(namespace), Ok) {
             Ok(socket) => socket,
-            Err(e) if e.gone => return Ok(false),
+            Err(e) if e.gone => return Ok(None),
             Err(e) => return Err(e),
         };
         let removed = remove(&mut socket, tag);
@@ -48,13 +48,14 @@ impl Tables {
     }
 }
 
-fn remove(socket: &mut Socket, tag: &str) -> Result<bool, FaultError> {
+fn remove(socket: &mut Socket, tag: &str) -> Result<Option<Seen>, FaultError> {
     let Some(table) = super::named(socket, tag).map_err(|e| refused(&format!("look for the table {tag}"), &e))? else {
-        return Ok(false);
+        return Ok(None);
     };
     if !table.is_ours() {
-        return Ok(false);
+        return Ok(None);
     }
+    let seen = super::seen(socket, tag).map_err(|e| refused(&format!("read the table {tag}"), &e))?;
     super::remove(socket, &table).map_err(|e| {
         if table.is_owned() && e.errno == Errno::PERM {
             FaultError::new(format!("remove the table {tag}: another process holds it")).hint("it goes when that process ends")
@@ -62,7 +63,7 @@ fn remove(socket: &mut Socket, tag: &str) -> Result<bool, FaultError> {
             refused(&format!("remove the table {tag}"), &e)
         }
     })?;
-    Ok(true)
+    Ok(seen)
 }
 
 /// Would the kernel take this table there? Nothing is changed.

@@ -1,5 +1,6 @@
 //! The options of `netem` (linux/pkt_sched.h): a fixed part followed by attributes.
 
+use chaos_core::literal::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Distribution;
@@ -159,33 +160,49 @@ impl Netem {
             && jitter / TICK == self.jitter / TICK
     }
 
-    /// As `tc` would be asked for it.
+    /// For people.
     pub(super) fn words(&self) -> String {
-        let mut words = vec![format!("limit {}", self.limit)];
-        let share = |part: u32| format!("{:.4}%", f64::from(part) / f64::from(u32::MAX) * 100.0);
-        let with = |words: &mut Vec<String>, name: &str, part: u32, correlation: u32| {
-            if part != 0 {
-                words.push(format!("{name} {} {}", share(part), share(correlation)));
-            }
-        };
+        let mut words = Vec::new();
         if self.delay != 0 || self.jitter != 0 {
-            words.push(format!("delay {}ns {}ns {}", self.delay, self.jitter, share(self.delay_correlation)));
-            words.extend(self.distribution.map(|d| format!("distribution {}", d.name())));
+            let spread = match (self.jitter, self.distribution) {
+                (0, _) => String::new(),
+                (jitter, None) => format!(" ± {}", time(jitter)),
+                (jitter, Some(distribution)) => format!(" ± {} ({})", time(jitter), distribution.name()),
+            };
+            words.push(format!("delay {}{spread}{}", time(self.delay), alike(self.delay_correlation)));
         }
-        with(&mut words, "loss", self.loss, self.loss_correlation);
-        if let Some(b) = self.burst {
-            let parts = [b.to_bad, b.to_good, b.lost_in_bad, b.lost_in_good].map(share);
-            words.push(format!("loss gemodel {}", parts.join(" ")));
+        let shares = [
+            ("loss", self.loss, self.loss_correlation),
+            ("duplicate", self.duplicate, self.duplicate_correlation),
+            ("corrupt", self.corrupt, self.corrupt_correlation),
+            ("reorder", self.reorder, self.reorder_correlation),
+        ];
+        words.extend(
+            shares.iter().filter(|(_, part, _)| *part != 0).map(|(name, part, like)| format!("{name} {}{}", share(*part), alike(*like))),
+        );
+        words.extend(self.burst.map(|b| {
+            let [to_bad, to_good, bad, good] = [b.to_bad, b.to_good, b.lost_in_bad, b.lost_in_good].map(share);
+            format!("loss {bad} in bursts, which begin with {to_bad} and end with {to_good} of the packets, and {good} between")
+        }));
+        if self.gap > 1 {
+            words.push(format!("every {} packets at most", self.gap));
         }
-        with(&mut words, "duplicate", self.duplicate, self.duplicate_correlation);
-        with(&mut words, "corrupt", self.corrupt, self.corrupt_correlation);
-        with(&mut words, "reorder", self.reorder, self.reorder_correlation);
-        if self.gap != 0 {
-            words.push(format!("gap {}", self.gap));
-        }
-        words.extend(self.rate.map(|rate| format!("rate {rate}bps")));
-        words.join(" ")
+        words.join(", ")
     }
+}
+
+fn time(nanoseconds: u64) -> Duration {
+    std::time::Duration::from_nanos(nanoseconds).into()
+}
+
+fn share(part: u32) -> String {
+    let percent = format!("{:.4}", f64::from(part) / f64::from(u32::MAX) * 100.0);
+    format!("{}%", percent.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// How much one is like the one before.
+fn alike(correlation: u32) -> String {
+    if correlation == 0 { String::new() } else { format!(" (correlation {})", share(correlation)) }
 }
 
 fn signed(nanoseconds: u64) -> i64 {

@@ -1,5 +1,8 @@
 //! The options of `tbf`, the token bucket (linux/pkt_sched.h).
 
+use std::time::Duration;
+
+use chaos_core::literal::{Rate, Size};
 use serde::{Deserialize, Serialize};
 
 use crate::net::netlink::{Attribute, Attributes, Message, u32_at};
@@ -82,8 +85,20 @@ impl Tbf {
         rate > 0 && u32_at(parameters, 24) == Some(Self { rate, ..self }.limit())
     }
 
-    /// As `tc` would be asked for it.
+    /// For people.
     pub(super) fn words(self) -> String {
-        format!("rate {}bps burst {}b limit {}b", self.rate, self.bucket(), self.limit())
+        format!("{}, {} at once", Rate::Bytes(self.rate), Size::from_bytes(self.bucket().into()))
+    }
+
+    /// A line that lets pass at once what it would carry in a noticeable time is no narrow line for short messages: says so.
+    pub(crate) fn wide_at_first(self) -> Option<String> {
+        const NOTICED: Duration = Duration::from_millis(100);
+        let bucket = self.bucket();
+        let lasts = Duration::from_millis(u64::from(bucket) * 1000 / self.rate.max(1));
+        let is_enlarged = self.burst.is_none_or(|asked| asked < bucket);
+        (is_enlarged && lasts > NOTICED).then(|| {
+            let (size, lasts) = (Size::from_bytes(bucket.into()), chaos_core::literal::Duration::from(lasts));
+            format!("after a rest {size} pass at once, the longest packet of that interface: as much as the rate carries in {lasts}")
+        })
     }
 }

@@ -27,10 +27,28 @@ fn netem_is_said_as_tc_says_it() {
     assert!(netem.is(&netem.options()));
     assert!(!Netem { loss: 1, ..netem.clone() }.is(&netem.options()));
     assert!(Netem { delay: 5, ..netem.clone() }.is(&netem.options()), "a ramp moves the delay");
-    assert_eq!(
-        netem.words(),
-        "limit 1000 delay 100000000ns 10000000ns 0.0000% loss 5.0000% 0.0000% duplicate 1.0000% 0.0000% corrupt 0.5000% 0.0000%"
-    );
+    assert_eq!(netem.words(), "delay 100ms ± 10ms, loss 5%, duplicate 1%, corrupt 0.5%");
+    let like = Netem {
+        delay: 1_500_000,
+        jitter: 1_000,
+        distribution: Some(Distribution::Pareto),
+        delay_correlation: part(25.0),
+        ..Netem::default()
+    };
+    assert_eq!(like.words(), "delay 1.5ms ± 1us (pareto) (correlation 25%)");
+}
+
+/// In the units that a person writes.
+#[test]
+fn a_narrow_line_is_told_in_kilobytes_and_where_much_passes_at_once() {
+    let on_loopback = Tbf { rate: 20_000, burst: None, mtu: 65_536 };
+    assert_eq!(Discipline::Tbf(on_loopback).words(), "tbf 20 kB/s, 65554 B at once");
+    let told = on_loopback.wide_at_first().expect("more than three seconds");
+    assert!(told.contains("65554 B") && told.contains("3.277s"), "{told}");
+    assert_eq!(Tbf { mtu: 1500, ..on_loopback }.wide_at_first(), None);
+    assert_eq!(Tbf { rate: 10_000_000, ..on_loopback }.wide_at_first(), None);
+    assert!(Tbf { burst: Some(2_000), ..on_loopback }.wide_at_first().is_some());
+    assert_eq!(Tbf { burst: Some(100_000), ..on_loopback }.wide_at_first(), None, "as asked for");
 }
 
 #[test]

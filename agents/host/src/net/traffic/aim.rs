@@ -9,7 +9,7 @@ use chaos_core::target::{ProcessId, Target};
 use procfs::process::Process;
 
 use super::{Direction, Traffic, control, names, through};
-use crate::net::flow::{Flow, Match, Network, PortRange, Protocol};
+use crate::net::flow::{Flow, Match, Network, PortRange, Protocol, Way};
 use crate::net::link::Link;
 use crate::net::namespace::Namespace;
 use crate::net::netlink::{self, Socket};
@@ -69,10 +69,26 @@ impl Traffic {
             );
         }
         if aim.namespace.run(|| through::forwards(&aim.interfaces))? {
-            aim.reach = Reach::NetworkNamespace;
-            aim.notes.push("the same packets of others are met as well, which pass through here: this network namespace forwards".into());
+            self.beside_what_passes_through(&mut aim)?;
         }
         Ok(aim)
+    }
+
+    /// Interfaces see what is only passed on as well. A service's own packets are told from that by their own end.
+    fn beside_what_passes_through(&self, aim: &mut Aim) -> Result<(), FaultError> {
+        let own = if self.is_of_own_ports() { aim.namespace.run(through::own_networks)?? } else { None };
+        let Some(own) = own else {
+            aim.reach = Reach::NetworkNamespace;
+            aim.notes.push("the same packets of others are met as well, which pass through here: this network namespace forwards".into());
+            return Ok(());
+        };
+        for flow in &mut aim.packets.flows {
+            flow.own.clone_from(&own);
+        }
+        let says =
+            "this network namespace forwards: met is only what comes from or goes to the addresses that it has itself, as they are now";
+        aim.notes.push(says.into());
+        Ok(())
     }
 
     /// As [`Traffic::aim`], for what meets packets wherever they go. That there is no way to the peers is a note.
@@ -127,24 +143,22 @@ fn no_way(packets: &Match) -> String {
     format!("there is no route to {}", peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
-/// What is left alone, of that which would be met; refused where nothing else is meant.
+/// What is left alone, of that which could be met; refused where nothing else is meant. A note tells what would otherwise be met.
 fn exempted(namespace: &Namespace, flows: &[Flow], notes: &mut Vec<String>) -> Result<Vec<Flow>, FaultError> {
-    if !namespace.is_own() {
-        return Ok(Vec::new());
-    }
-    let path = control::path();
+    let path = control::path(namespace)?;
     for flow in flows {
         if let Some(aimed) = path.iter().find(|exempt| exempt.covers(flow)) {
             return Err(FaultError::new(format!("this aims at {}, by which this machine is controlled", aimed.what))
                 .hint("whoever cuts it off cannot take it back: aim at something else"));
         }
     }
-    let met = |exempt: &control::Exempt| flows.iter().any(|f| f.shares(&exempt.flow));
-    let (what, flows): (Vec<String>, Vec<Flow>) = path.into_iter().filter(met).map(|e| (e.what, e.flow)).unzip();
+    let would_be_met = |exempt: &&control::Exempt| flows.iter().any(|f| f.overlaps(Way::Out, &exempt.flow, Way::Out));
+    let what: Vec<&str> = path.iter().filter(would_be_met).map(|exempt| exempt.what.as_str()).collect();
     if !what.is_empty() {
         notes.push(format!("left alone, because this machine is controlled by it: {}", what.join(", ")));
     }
-    Ok(flows)
+    let could_be_met = |exempt: &Flow| flows.iter().any(|f| f.shares(exempt));
+    Ok(path.into_iter().map(|exempt| exempt.flow).filter(could_be_met).collect())
 }
 
 /// The traffic with one member of the set that `peer` names.

@@ -1,13 +1,19 @@
 //! The control path: how we ourselves are reached, and reach what we need. It is left alone by default, and never aimed at.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use chaos_core::FaultError;
+use chaos_core::target::ProcessId;
+use procfs::ProcResult;
 use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::Process;
 
+use super::through;
+use crate::net::conntrack;
 use crate::net::flow::{Flow, Network, PortRange, Protocol};
-use crate::process::{Snapshot, Sockets, sockets_of};
+use crate::net::namespace::Namespace;
+use crate::process::{Snapshot, sockets_of};
 
 /// Servers of the secure shell.
 const SECURE_SHELLS: [&str; 2] = ["sshd", "dropbear"];
@@ -39,21 +45,73 @@ impl Exempt {
     }
 }
 
-/// What is left alone in our own network namespace. In any other, nobody of us lives.
-pub(super) fn path() -> Vec<Exempt> {
+/// What is left alone in a network namespace: in our own, in that of the machine's first process, from where the machine is controlled
+/// even when we live in a container, and in one that passes our packets on. In any other, nobody of us is met.
+///
+/// # Errors
+/// If the namespace cannot be entered.
+pub(super) fn path(namespace: &Namespace) -> Result<Vec<Exempt>, FaultError> {
+    let init = Snapshot::take().ok().and_then(|all| all.living().find(|e| e.id.pid == 1).map(|e| e.id));
+    let lives_there = |id: ProcessId| Namespace::of(id).is_ok_and(|its| its.inode == namespace.inode);
+    let first = init.filter(|id| lives_there(*id));
+    let is_own = namespace.is_own();
+    if !is_own && first.is_none() && !namespace.run(through::passes_on)? {
+        return Ok(Vec::new());
+    }
     let environments = environments();
-    let mut all = secure_shells();
-    all.extend(open_sessions(&REMOTE));
-    all.extend(environments.iter().filter_map(|e| shell_session(e.get("SSH_CONNECTION")?)));
-    all.extend(resolvers(&resolver_configuration(|path| std::fs::read_to_string(path).unwrap_or_default())));
-    all.extend(environments.iter().filter_map(|e| kubernetes(e.get("KUBERNETES_SERVICE_HOST")?, e.get("KUBERNETES_SERVICE_PORT")?)));
+    let mut all = Vec::new();
+    if is_own || first.is_some() {
+        let sockets = tcp(namespace);
+        all.extend(secure_shells(&sockets));
+        all.extend(open_sessions(&REMOTE, &sockets));
+        all.extend(environments.iter().filter_map(|e| shell_session(e.get("SSH_CONNECTION")?)));
+    }
+    // Where we are in a container, its servers of names ask those of the machine.
+    let roots = [Some(String::new()), first.filter(|_| !is_own).map(|id| format!("/proc/{}/root", id.pid))];
+    for root in roots.into_iter().flatten() {
+        let read = |path: &str| std::fs::read_to_string(format!("{root}{path}")).unwrap_or_default();
+        all.extend(resolvers(&resolver_configuration(read)));
+    }
+    for api in environments.iter().filter_map(|e| kubernetes(e.get("KUBERNETES_SERVICE_HOST")?, e.get("KUBERNETES_SERVICE_PORT")?)) {
+        // Whoever lives beside the translation of a service's address sees what is behind it alone.
+        all.extend(namespace.run(|| conntrack::stands_for(api))?.into_iter().map(kubernetes_at));
+        all.push(kubernetes_at(api));
+    }
     let mut seen: Vec<Exempt> = Vec::new();
     for exempt in all {
         if !seen.iter().any(|s| s.covers(&exempt.flow)) {
             seen.push(exempt);
         }
     }
-    seen
+    Ok(seen)
+}
+
+/// Names without which we could not go on: of this machine, and of what controls containers.
+pub(crate) fn names() -> Vec<String> {
+    let mut names = vec![rustix::system::uname().nodename().to_string_lossy().into_owned()];
+    for environment in environments() {
+        let docker = environment.get("DOCKER_HOST").and_then(|at| at.split_once("://")).filter(|(scheme, _)| *scheme != "unix");
+        names.extend(docker.and_then(|(_, rest)| host_of(rest)));
+        names.extend(environment.get("KUBERNETES_SERVICE_HOST").and_then(|host| host_of(host)));
+        if environment.contains_key("KUBERNETES_SERVICE_HOST") {
+            names.extend(["kubernetes.default.svc", "kubernetes.default.svc.cluster.local"].map(str::to_owned));
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// `user@name:port/path` without what is not the name. None: an address.
+fn host_of(authority: &str) -> Option<String> {
+    let authority = authority.split('/').next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
+        return None;
+    }
+    let name = host.split(':').next().unwrap_or_default();
+    (!name.is_empty() && name.parse::<IpAddr>().is_err()).then(|| name.to_owned())
 }
 
 /// Ours, and those of our ancestors: `sudo` forgets whence its user came.
@@ -71,15 +129,17 @@ fn environments() -> Vec<BTreeMap<String, String>> {
 }
 
 /// Wherever a server of the secure shell listens.
-fn secure_shells() -> Vec<Exempt> {
+fn secure_shells(sockets: &[TcpNetEntry]) -> Vec<Exempt> {
     let Ok(snapshot) = Snapshot::take() else { return Vec::new() };
-    let servers = snapshot.living().filter(|e| SECURE_SHELLS.contains(&e.name.as_str())).map(|e| e.id);
-    let servers: Vec<_> = servers.collect();
-    let init = snapshot.living().find(|e| e.id.pid == 1).map(|e| e.id);
-    let Ok(sockets) = Sockets::of(servers.iter().copied().chain(init)) else { return Vec::new() };
+    let listening = |pids: &mut dyn Iterator<Item = i32>| -> BTreeSet<u16> {
+        let held: BTreeSet<u64> = pids.flat_map(sockets_of).collect();
+        let listens = |s: &&TcpNetEntry| s.state == TcpState::Listen && held.contains(&s.inode);
+        sockets.iter().filter(listens).map(|s| s.local_address.port()).collect()
+    };
+    let servers = snapshot.living().filter(|e| SECURE_SHELLS.contains(&e.name.as_str())).map(|e| e.id.pid);
     // Where the first process listens, it starts a server for each session.
-    let activated = init.into_iter().flat_map(|id| sockets.ports_of(id)).filter(|port| *port == SSH);
-    let ports = PortRange::of(servers.into_iter().flat_map(|id| sockets.ports_of(id)).chain(activated));
+    let activated = listening(&mut std::iter::once(1)).into_iter().filter(|port| *port == SSH);
+    let ports = PortRange::of(listening(&mut servers.into_iter()).into_iter().chain(activated));
     let exempt = |port: PortRange| Exempt {
         what: format!("SSH (port {port})"),
         flow: Flow { protocol: Some(Protocol::Tcp), own_ports: vec![port], ..Flow::default() },
@@ -88,13 +148,13 @@ fn secure_shells() -> Vec<Exempt> {
 }
 
 /// The sessions that are open, of whoever listens: where pid 1 does, no server is seen to.
-fn open_sessions(servers: &[&str]) -> Vec<Exempt> {
+fn open_sessions(servers: &[&str], sockets: &[TcpNetEntry]) -> Vec<Exempt> {
     let Ok(snapshot) = Snapshot::take() else { return Vec::new() };
     let held =
         snapshot.living().filter(|e| servers.contains(&e.name.as_str())).flat_map(|e| sockets_of(e.id.pid)).collect::<BTreeSet<u64>>();
     let ours = |s: &&TcpNetEntry| s.state == TcpState::Established && held.contains(&s.inode);
     let mut by_port: BTreeMap<u16, BTreeSet<Network>> = BTreeMap::new();
-    for session in tcp().iter().filter(ours) {
+    for session in sockets.iter().filter(ours) {
         let client = Network::from(session.remote_address.ip().to_canonical());
         by_port.entry(session.local_address.port()).or_default().insert(client);
     }
@@ -107,9 +167,16 @@ fn open_sessions(servers: &[&str]) -> Vec<Exempt> {
     by_port.into_iter().map(exempt).collect()
 }
 
-fn tcp() -> Vec<TcpNetEntry> {
-    // Without IPv6 there is no such table.
-    let tables = [procfs::net::tcp(), procfs::net::tcp6()];
+/// Every TCP socket of a namespace.
+fn tcp(namespace: &Namespace) -> Vec<TcpNetEntry> {
+    if namespace.is_own() {
+        return sockets([procfs::net::tcp(), procfs::net::tcp6()]);
+    }
+    Process::new(namespace.process.pid).map(|lives_there| sockets([lives_there.tcp(), lives_there.tcp6()])).unwrap_or_default()
+}
+
+/// Without IPv6 there is no second table.
+fn sockets(tables: [ProcResult<Vec<TcpNetEntry>>; 2]) -> Vec<TcpNetEntry> {
     tables.into_iter().flat_map(Result::unwrap_or_default).collect()
 }
 
@@ -147,11 +214,18 @@ fn resolvers(configuration: &str) -> Vec<Exempt> {
     addresses.map(exempt).collect()
 }
 
-fn kubernetes(host: &str, port: &str) -> Option<Exempt> {
-    let (address, port): (IpAddr, u16) = (host.parse().ok()?, port.parse().ok()?);
-    let flow =
-        Flow { protocol: Some(Protocol::Tcp), peers: vec![Network::from(address)], peer_ports: vec![port.into()], ..Flow::default() };
-    Some(Exempt { what: format!("the Kubernetes API ({address})"), flow })
+fn kubernetes(host: &str, port: &str) -> Option<SocketAddr> {
+    Some(SocketAddr::new(host.parse().ok()?, port.parse().ok()?))
+}
+
+fn kubernetes_at(api: SocketAddr) -> Exempt {
+    let flow = Flow {
+        protocol: Some(Protocol::Tcp),
+        peers: vec![Network::from(api.ip())],
+        peer_ports: vec![api.port().into()],
+        ..Flow::default()
+    };
+    Exempt { what: format!("the Kubernetes API ({})", api.ip()), flow }
 }
 
 #[cfg(test)]
@@ -173,7 +247,21 @@ mod tests {
         assert_eq!(shell_session("::ffff:192.0.2.7 51234 ::1 22").expect("a session").flow, session.flow);
         assert!(shell_session("nonsense").is_none() && kubernetes("kubernetes", "443").is_none());
         assert!(kubernetes("10.96.0.1", "443").is_some());
-        path();
+        path(&Namespace::own().expect("ours")).expect("looked at");
+    }
+
+    #[test]
+    fn names_that_we_need_are_told_from_addresses() {
+        for (authority, name) in [
+            ("engine.internal:2376", Some("engine.internal")),
+            ("root@engine.internal:22/run/docker.sock", Some("engine.internal")),
+            ("10.0.0.7:2375", None),
+            ("[fd00::7]:2375", None),
+            ("", None),
+        ] {
+            assert_eq!(host_of(authority).as_deref(), name, "{authority}");
+        }
+        assert!(names().contains(&rustix::system::uname().nodename().to_string_lossy().into_owned()));
     }
 
     #[test]
@@ -197,10 +285,11 @@ mod tests {
         let _client = std::net::TcpStream::connect(here).expect("connected");
         let _served = listener.accept().expect("accepted");
         let name = std::fs::read_to_string("/proc/self/comm").expect("our name");
-        let found = open_sessions(&[name.trim()]);
+        let sockets = tcp(&Namespace::own().expect("ours"));
+        let found = open_sessions(&[name.trim()], &sockets);
         let ours = found.iter().find(|e| e.flow.own_ports == [PortRange::from(here.port())]).expect("the session");
         assert_eq!(ours.flow.to_string(), format!("TCP of its own port {} with 127.0.0.1", here.port()));
-        assert!(open_sessions(&["nobody is called so"]).is_empty());
+        assert!(open_sessions(&["nobody is called so"], &sockets).is_empty());
     }
 
     #[test]

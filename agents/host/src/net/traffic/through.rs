@@ -78,8 +78,24 @@ fn each_packet_once(links: &[Link], wanted: &BTreeSet<u32>) -> Vec<Link> {
     links.iter().filter(keep).cloned().collect()
 }
 
+/// What the namespace of this thread takes for its own. None: more than a filter had room for.
+///
+/// # Errors
+/// If the kernel cannot be asked.
+pub(super) fn own_networks() -> Result<Option<Vec<Network>>, FaultError> {
+    const MOST: usize = 64;
+    let asked = Socket::open(netlink::Protocol::Route).and_then(|mut socket| reach::own_networks(&mut socket));
+    let own = asked.map_err(|e| FaultError::new(format!("list the addresses of the target's network namespace: {e}")))?;
+    Ok((1..=MOST).contains(&own.len()).then(|| own.into_iter().collect()))
+}
+
 /// Does the namespace of this thread pass packets of others on, through one of these?
 pub(super) fn forwards(through: &[Interface]) -> bool {
+    through.iter().any(|i| !i.loopback) && passes_on()
+}
+
+/// Does the namespace of this thread pass packets of others on?
+pub(super) fn passes_on() -> bool {
     let on = |path: &str| std::fs::read_to_string(path).is_ok_and(|text| text.trim() != "0");
     let asked_to = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"].into_iter().any(on);
     // Of containers most say that they would, and have one interface.
@@ -87,7 +103,7 @@ pub(super) fn forwards(through: &[Interface]) -> bool {
         let links = Socket::open(netlink::Protocol::Route).and_then(|mut socket| link::all(&mut socket)).unwrap_or_default();
         links.iter().filter(|l| l.up && !l.loopback && l.kind.as_deref() != Some("ifb")).count()
     };
-    asked_to && through.iter().any(|i| !i.loopback) && ways() > 1
+    asked_to && ways() > 1
 }
 
 #[cfg(test)]
