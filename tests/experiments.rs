@@ -23,8 +23,6 @@ fn promised(name: &str) -> Option<i32> {
     code.parse().ok()
 }
 
-/// The exit code of a run whose evidence does not suffice.
-const INCONCLUSIVE: i32 = 3;
 const TRIES: usize = 3;
 
 /// What experiments with the serving system set.
@@ -87,15 +85,22 @@ fn comes_to(code: Option<i32>, name: &str, settings: &[&str], wrapper: &[&str]) 
     for setting in settings {
         command.args(["--set", &filled(setting)]);
     }
-    // A machine that is too busy to measure says so and proves nothing: it is asked again.
     let mut output = command.output().expect("chaos runs");
     for _ in 1..TRIES {
-        if output.status.code() == Some(INCONCLUSIVE) {
+        if output.status.code() != code && proves_nothing(output.status.code(), &told(&output)) {
             output = command.output().expect("chaos runs");
         }
     }
     assert_eq!(output.status.code(), code, "{}", told(&output));
     assert_eq!(ports.in_use(), [0; 0], "something of the demo system is left\n{}", told(&output));
+}
+
+/// A machine that is too busy says so in one of these ways, and is asked again: too little was measured, the demo was not well even
+/// before anything was done to it, or its executor was not heard of in time. Nothing was found out about what the experiment promises.
+fn proves_nothing(code: Option<i32>, told: &str) -> bool {
+    const INCONCLUSIVE: i32 = 3;
+    const NOT_WELL_BEFORE: i32 = 4;
+    matches!(code, Some(INCONCLUSIVE | NOT_WELL_BEFORE)) || told.contains("nothing was run: the executor has been silent")
 }
 
 fn told(output: &Output) -> String {
@@ -228,7 +233,12 @@ fn lossy_replica() {
     // On a processor that is simulated, a program built for debugging serves few users, and those wait.
     let slow = ["every=300ms", "patience=5s", "try_timeout=1s", "held=32s"].map(|setting| format!(" --set {setting}")).concat();
     let script = format!("{CHAOS} run {}{slow}", file.display());
-    let output = machine.run(&script, Duration::from_secs(300));
+    let mut output = machine.run(&script, Duration::from_secs(300));
+    for _ in 1..TRIES {
+        if proves_nothing(Some(output.status), &output.text) {
+            output = machine.run(&script, Duration::from_secs(300));
+        }
+    }
     assert_eq!(Some(output.status), promised(name), "{}", output.text);
 }
 
