@@ -14,9 +14,12 @@ fn folder() -> PathBuf {
 
 fn pages() -> BTreeMap<String, String> {
     let host = Arc::new(chaos_host::Host::new("chaos"));
-    let faults = chaos_host::faults(&host).join(chaos_proxy::faults(&Arc::new(chaos_proxy::Proxies::new())));
-    let kinds = chaos_host::target_kinds(host.view()).join(chaos_proxy::target_kinds());
-    chaos::reference::pages(&faults, &chaos_probe::probes(), &kinds)
+    let docker = Arc::new(chaos_docker::Docker::new());
+    let faults =
+        chaos_host::faults(&host).join(chaos_proxy::faults(&Arc::new(chaos_proxy::Proxies::new()))).join(chaos_docker::faults(&docker));
+    let kinds = chaos_host::target_kinds(host.view()).join(chaos_proxy::target_kinds()).join(chaos_docker::target_kinds(&docker));
+    let probes = chaos_probe::probes().join(chaos_docker::probes(&docker));
+    chaos::reference::pages(&faults, &probes, &kinds)
 }
 
 /// What lies in the folder, by name.

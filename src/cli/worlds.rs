@@ -17,6 +17,8 @@ use crate::plan::Known;
 pub struct Worlds {
     /// This host.
     pub host: Arc<Host>,
+    /// The container engines.
+    pub docker: Arc<Docker>,
     /// Every fault.
     pub faults: Arc<Table>,
     /// Every kind of target.
@@ -43,6 +45,7 @@ impl Worlds {
             kinds: chaos_host::target_kinds(host.view()).join(chaos_proxy::target_kinds()).join(chaos_docker::target_kinds(&docker)),
             probes: Arc::new(chaos_probe::probes().join(chaos_docker::probes(&docker))),
             host,
+            docker,
         })
     }
 
@@ -59,7 +62,8 @@ impl Worlds {
             Ok(reason) => reason,
             Err(e) => Some(format!("the processes of this host cannot be listed: {e}")),
         });
-        process.or_else(|| target.facets.path.as_ref().and_then(|p| self.host.view().protected_path(p)))
+        let path = || target.facets.path.as_ref().and_then(|p| self.host.view().protected_path(p));
+        process.or_else(path).or_else(|| self.docker.view().protected(target))
     }
 
     /// For planning.

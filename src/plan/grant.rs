@@ -1,11 +1,9 @@
 //! Permission for the injections of one asking, in the world as it is found right before it.
 
-use std::collections::BTreeSet;
-
 use chaos_core::clock::Boot;
 use chaos_core::experiment::{Experiment, Inject};
 use chaos_core::plan::{Grant, Plan};
-use chaos_core::target::{Identity, Target};
+use chaos_core::target::Target;
 
 use super::limits::{self, Harmed, Populations};
 use super::schedule::Asking;
@@ -20,7 +18,7 @@ pub struct Now<'a> {
     /// What was harmed at any time in this run.
     pub ever_harmed: &'a [Harmed],
     /// What `never` names.
-    pub never: &'a BTreeSet<Identity>,
+    pub never: &'a [Target],
 }
 
 /// Chooses the targets of one asking again, by the same rule and seed as the plan, checks every limit again, and grants

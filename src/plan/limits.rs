@@ -24,12 +24,13 @@ pub struct Harmed {
 
 /// Checks everything harmed at one moment against every limit. All limits hold together; the smallest wins.
 ///
-/// One identity is counted once, whatever sets it was picked from, and in every set that it belongs to.
+/// One identity is counted once, whatever sets it was picked from, and in every set that it belongs to. A container and a process in it
+/// count as one wherever both are harmed, and a harmed process counts in a set of containers as the container that it lies in.
 ///
 /// # Errors
 /// With the limit that does not hold, at its place in the file.
 pub fn at_once(blast: &BlastRadius, populations: &Populations, harmed: &[Harmed]) -> Result<(), Refusal> {
-    let all: BTreeSet<&Identity> = harmed.iter().map(|h| &h.target.identity).collect();
+    let all = distinct(harmed.iter().map(|h| &h.target));
     if let Some(at_most) = blast.at_most
         && all.len() as u64 > at_most
     {
@@ -81,9 +82,17 @@ fn set_at_once(limits: &SetLimits, populations: &Populations, harmed: &[Harmed])
     Ok(())
 }
 
-fn harmed_of<'a>(limits: &SetLimits, population: &Population, harmed: &'a [Harmed]) -> BTreeMap<&'a Identity, &'a Target> {
-    let belongs = |h: &Harmed| h.set == limits.set || population.iter().any(|m| m.identity == h.target.identity);
-    harmed.iter().filter(|h| belongs(h)).map(|h| (&h.target.identity, &h.target)).collect()
+/// What of a set is harmed: what was picked from it, and every member that is harmed with something picked from another.
+fn harmed_of<'a>(limits: &SetLimits, population: &'a Population, harmed: &'a [Harmed]) -> BTreeMap<&'a Identity, &'a Target> {
+    let picked = harmed.iter().filter(|h| h.set == limits.set).map(|h| &h.target);
+    let along = population.iter().filter(|m| harmed.iter().any(|h| h.target.is_harmed_with(m)));
+    picked.chain(along).map(|t| (&t.identity, t)).collect()
+}
+
+/// Each thing once, and nothing that lies in another of them: a container and a process in it are one (RULES 25).
+fn distinct<'a>(targets: impl Iterator<Item = &'a Target>) -> BTreeSet<&'a Identity> {
+    let all: BTreeMap<&Identity, &Target> = targets.map(|t| (&t.identity, t)).collect();
+    all.values().filter(|t| !all.values().any(|other| t.lies_in(other))).map(|t| &t.identity).collect()
 }
 
 /// Checks how many different members a whole run harms. Where the file does not say, `in_total` is `at_most`.

@@ -217,7 +217,7 @@ pub struct Found {
     /// Every set.
     pub populations: Populations,
     /// What `never` names.
-    pub never: BTreeSet<Identity>,
+    pub never: Population,
 }
 
 /// Resolves everything again. What is protected or cannot be known for certain refuses; a set that has become smaller
@@ -230,17 +230,17 @@ pub async fn find_again(experiment: &Experiment, run: &str, known: &Known<'_>) -
     Ok(Found { populations, never: never(experiment, run, known).await? })
 }
 
-/// Identities that `never` names. A selector that finds nothing protects nothing, and that is well.
-async fn never(experiment: &Experiment, run: &str, known: &Known<'_>) -> Result<BTreeSet<Identity>, Vec<Refusal>> {
+/// Everything that `never` names. A selector that finds nothing protects nothing, and that is well.
+async fn never(experiment: &Experiment, run: &str, known: &Known<'_>) -> Result<Population, Vec<Refusal>> {
     let context = ResolveContext { run: run.to_owned(), sets: BTreeMap::new(), folder: experiment.folder.clone() };
-    let mut out = BTreeSet::new();
+    let mut out = Population::new();
     for (i, selector) in experiment.blast_radius.never.iter().enumerate() {
         let Some(kind) = known.kinds.get(&selector.kind) else { continue };
         let found = match kind.resolve(&selector.selector, &context).await {
             Err(e) if e.nothing => continue,
             found => found.map_err(|e| vec![Refusal { path: format!("blast_radius.never[{i}]"), message: e.message, hint: e.hint }])?,
         };
-        out.extend(found.into_iter().map(|t| t.identity));
+        out.extend(found);
     }
     Ok(out)
 }
@@ -304,7 +304,7 @@ async fn prepare(
     run: &str,
     seed: u64,
     populations: &Populations,
-    never: &BTreeSet<Identity>,
+    never: &[Target],
     experiment: &Experiment,
     known: &Known<'_>,
 ) -> Result<Vec<Ready>, Vec<Refusal>> {
@@ -345,8 +345,9 @@ fn with_members(with: &Value, populations: &Populations) -> Value {
 
 /// The members that may be picked: all but those that `never` names.
 #[must_use]
-pub fn candidates(populations: &Populations, set: &str, never: &BTreeSet<Identity>) -> Population {
-    populations.get(set).map(|p| p.iter().filter(|t| !never.contains(&t.identity)).cloned().collect()).unwrap_or_default()
+pub fn candidates(populations: &Populations, set: &str, never: &[Target]) -> Population {
+    let may_be = |t: &&Target| !never.iter().any(|spared| spared.is_harmed_with(t));
+    populations.get(set).map(|p| p.iter().filter(may_be).cloned().collect()).unwrap_or_default()
 }
 
 #[expect(clippy::too_many_arguments, reason = "everything that one planned injection is made of")]
@@ -362,10 +363,12 @@ async fn prepare_one(
 ) -> Result<Ready, Refusal> {
     let profile = fault.profile();
     if let Some(missing) = profile.facets.iter().find(|f| !target.facets.has(**f)) {
-        return Err(Refusal::new(
+        let refusal = Refusal::new(
             format!("{step}.into"),
             format!("{} needs the {missing} of its target, and {} has none", inject.fault, target.label),
-        ));
+        );
+        let beyond = target.facets.container.and_then(|container| container.beyond);
+        return Err(beyond.into_iter().fold(refusal, |refusal, why| refusal.hint(why)));
     }
     let id = InjectionId { run: run.to_owned(), slot: slot.to_owned() };
     let with = inject.ramp.as_ref().map_or_else(|| inject.with.clone(), |ramp| ramp::at(&inject.with, ramp, 0));

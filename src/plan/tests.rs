@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chaos_core::experiment::{Action, Amount, BlastRadius, Group, Hold, Inject, Order, Pick, Repeat, SetLimits, Step};
 use chaos_core::literal::Percent;
-use chaos_core::target::{Facets, Identity, SetRef, Target};
+use chaos_core::target::{ContainerFacet, Facets, Identity, SetRef, Target};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -137,6 +137,53 @@ fn rule_25_a_killed_member_still_counts_and_is_not_left() {
     assert!(at_once(&limits(Some(1), None), &found, &[killed.clone(), next.clone()]).is_err());
     assert!(at_once(&limits(None, Some(2)), &found, &[killed.clone(), next]).is_err());
     assert!(at_once(&limits(None, Some(2)), &found, &[killed]).is_ok());
+}
+
+/// A container, and the processes in it as `processes` finds them.
+fn container(n: usize) -> Target {
+    let id = format!("{n:064x}");
+    let facet = ContainerFacet { engine: "unix:///docker.sock".into(), id: id.clone(), name: format!("c{n}"), beyond: None };
+    Target {
+        identity: Identity(format!("container:{id}")),
+        facets: Facets { container: Some(facet), cgroup: Some(format!("/docker/{id}")), ..Facets::default() },
+        ..member(n, None, true)
+    }
+}
+
+fn process_in(container: usize, pid: usize) -> Target {
+    let facets = Facets { cgroup: Some(format!("/system.slice/docker-{container:064x}.scope/app")), ..Facets::default() };
+    Target { facets, ..member(pid, None, true) }
+}
+
+#[test]
+fn rule_25_a_container_and_a_process_in_it_are_one_and_two_processes_in_it_are_two() {
+    let populations = BTreeMap::from([
+        ("containers".to_owned(), vec![container(1), container(2), container(3)]),
+        ("workers".to_owned(), vec![process_in(1, 11), process_in(1, 12), process_in(2, 21)]),
+    ]);
+    let harmed = |set: &str, target: Target| Harmed { set: set.into(), target };
+    let overall = |at_most| BlastRadius { at_most: Some(at_most), targets: vec![], ..radius(SetLimits::default()) };
+    let both = [harmed("containers", container(1)), harmed("workers", process_in(1, 11))];
+    assert!(at_once(&overall(1), &populations, &both).is_ok(), "one thing by two names");
+    let elsewhere = [harmed("containers", container(1)), harmed("workers", process_in(2, 21))];
+    assert!(at_once(&overall(1), &populations, &elsewhere).is_err());
+    let two = [harmed("workers", process_in(1, 11)), harmed("workers", process_in(1, 12))];
+    assert!(at_once(&overall(1), &populations, &two).is_err(), "two parts of one container are two");
+
+    // What lies in a container counts in a set of containers, and whoever harms a container harms what lies in it.
+    let leave = |set: &str, leave| radius(SetLimits { set: set.into(), leave: Some(leave), ..SetLimits::default() });
+    let inside = [harmed("workers", process_in(2, 21))];
+    assert!(at_once(&leave("containers", 2), &populations, &inside).is_ok());
+    assert!(at_once(&leave("containers", 3), &populations, &inside).is_err());
+    let outside = [harmed("containers", container(1))];
+    assert!(at_once(&leave("workers", 1), &populations, &outside).is_ok());
+    assert!(at_once(&leave("workers", 2), &populations, &outside).is_err());
+}
+
+#[test]
+fn a_process_in_a_container_that_is_never_to_be_harmed_is_not_picked() {
+    let populations = BTreeMap::from([("workers".to_owned(), vec![process_in(1, 11), process_in(2, 21)])]);
+    assert_eq!(super::candidates(&populations, "workers", &[container(1)]), [process_in(2, 21)]);
 }
 
 #[test]

@@ -62,6 +62,23 @@ pub struct Target {
     pub facets: Facets,
 }
 
+impl Target {
+    /// Whoever harms this, harms the other too, and is counted so (RULES 25): they are one thing, or one is a container and the other lies
+    /// in it, by what its own control group says. Two parts of one container are two things.
+    #[must_use]
+    pub fn is_harmed_with(&self, other: &Self) -> bool {
+        self.identity == other.identity || self.lies_in(other) || other.lies_in(self)
+    }
+
+    /// Is the other a container, and this something in it?
+    #[must_use]
+    pub fn lies_in(&self, other: &Self) -> bool {
+        let (Some(container), Some(cgroup)) = (&other.facets.container, &self.facets.cgroup) else { return false };
+        // The id has 256 random bits: where it stands in a path, it is meant.
+        self.identity != other.identity && !container.id.is_empty() && cgroup.contains(&container.id)
+    }
+}
+
 /// The handles that a target offers to faults. Absent means: does not exist, so a fault that needs it is refused.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Facets {

@@ -190,7 +190,7 @@ fn none_answered(said: Option<&str>, failures: Vec<EngineError>) -> EngineError 
     let mut tried: Vec<String> = failures.iter().map(|e| e.message.clone()).collect();
     // What an engine that is there says counts for more than the absence of others.
     let hint = failures.iter().find_map(|e| e.hint.clone());
-    let kind = failures.iter().map(|e| e.kind).find(|kind| *kind == Failing::Version).unwrap_or(Failing::Unreachable);
+    let kind = failures.iter().map(|e| e.kind).find(|kind| *kind != Failing::Unreachable).unwrap_or(Failing::Unreachable);
     if let (Some(said), [only]) = (said, failures.as_slice()) {
         let hint = hint.unwrap_or_else(|| "start that engine, or name another".into());
         return EngineError::new(only.kind, format!("{} (as {said} says)", only.message)).hint(hint);

@@ -7,13 +7,17 @@
 mod container;
 mod engine;
 mod faults;
+mod guard;
+mod listed;
 mod probe;
+mod resident;
 mod target;
 mod world;
 
 pub use container::{Attachment, Compose, Container, Graph, Health, Limits, Mount, Published, RestartPolicy, State};
 pub use engine::{Engine, EngineError, Failing, Fate, QUESTION};
 pub use faults::faults;
+pub use guard::{EXEMPT, TAG};
 pub use probe::probes;
 pub use target::target_kinds;
 pub use world::{Docker, DockerView};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chaos_core::World;
 
 use crate::engine::{Engine, EngineError, Surroundings};
+use crate::guard::Own;
 
 /// The container engines that one executor uses.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct DockerView {
 #[derive(Debug)]
 struct Shared {
     surroundings: Surroundings,
+    /// The container that this process runs in.
+    own: Own,
     /// Those that have answered, by endpoint.
     engines: Mutex<BTreeMap<String, Engine>>,
     /// The one that is meant where nobody names one, once it was found.
@@ -42,7 +45,7 @@ impl Docker {
     }
 
     fn among(surroundings: Surroundings) -> Self {
-        let shared = Shared { surroundings, engines: Mutex::default(), meant: Mutex::default() };
+        let shared = Shared { surroundings, own: Own::of_this_process(), engines: Mutex::default(), meant: Mutex::default() };
         Self { view: DockerView { shared: Arc::new(shared) } }
     }
 }
@@ -86,6 +89,11 @@ impl DockerView {
         let engine = self.keep(Engine::discover(&self.shared.surroundings).await?);
         *self.shared.meant.lock().unwrap_or_else(PoisonError::into_inner) = Some(engine.clone());
         Ok(engine)
+    }
+
+    /// The container that this process runs in.
+    pub(crate) fn own(&self) -> &Own {
+        &self.shared.own
     }
 
     fn keep(&self, engine: Engine) -> Engine {

@@ -30,8 +30,9 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<Docker, EngineError> 
         Endpoint::Network { address, certificates: None } => Docker::connect_with_http(address, NEVER, API_DEFAULT_VERSION),
         Endpoint::Network { address, certificates: Some(folder) } => {
             let file = |name: &str| folder.join(name);
-            if let Some(missing) = ["ca.pem", "cert.pem", "key.pem"].map(file).iter().find(|file| !file.is_file()) {
-                return Err(EngineError::new(Failing::Unreachable, format!("connect to {endpoint}: there is no {}", missing.display()))
+            // The other two are asked for where the engine asks for them.
+            if !file("ca.pem").is_file() {
+                return Err(EngineError::new(Failing::Unreachable, format!("connect to {endpoint}: there is no ca.pem in that folder"))
                     .hint("DOCKER_CERT_PATH names the folder of ca.pem, cert.pem and key.pem"));
             }
             Docker::connect_with_ssl(address, &file("key.pem"), &file("cert.pem"), &file("ca.pem"), NEVER, API_DEFAULT_VERSION)
@@ -61,7 +62,7 @@ async fn answers(path: &Path) -> Result<(), EngineError> {
 }
 
 /// Whose socket it is, and what to do to be let in.
-fn owner(path: &Path) -> (String, String) {
+pub(super) fn owner(path: &Path) -> (String, String) {
     let Ok(metadata) = std::fs::metadata(path) else {
         return (String::new(), "run as a user who may enter its folder".into());
     };
@@ -110,10 +111,18 @@ async fn agree(client: Docker, endpoint: &Endpoint) -> Result<Docker, EngineErro
         )
         .hint("upgrade chaos"));
     }
-    timeout(FIRST_ANSWER, client.negotiate_version())
-        .await
-        .map_err(|_| EngineError::unanswered(&doing))?
-        .map_err(|e| EngineError::of_call(&doing, &e))
+    let agreed = if newest < *API_DEFAULT_VERSION { newest } else { *API_DEFAULT_VERSION };
+    // The library leaves the version out of its addresses, and an engine then takes its own newest.
+    Ok(client.with_request_modifier(move |mut request| {
+        let uri = request.uri();
+        let host = uri.authority().map(ToString::to_string).unwrap_or_default();
+        let rest = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+        let versioned = format!("{}://{host}/v{agreed}{rest}", uri.scheme_str().unwrap_or("http")).parse();
+        if let Ok(versioned) = versioned {
+            *request.uri_mut() = versioned;
+        }
+        request
+    }))
 }
 
 /// `1.41` as version and as said.
