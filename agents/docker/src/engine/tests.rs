@@ -162,7 +162,7 @@ fn without_an_engine_everything_that_was_tried_is_told() {
     let folder = folder();
     let (stale, gone) = (folder.path().join("stale"), folder.path().join("gone"));
     drop(UnixListener::bind(&stale).expect("a socket"));
-    let error = refused(&surroundings(&[], &[gone.clone()]));
+    let error = refused(&surroundings(&[], std::slice::from_ref(&gone)));
     assert!(error.message.contains(&format!("unix://{}: there is no such socket", gone.display())), "{error}");
     assert!(error.hint.expect("a hint").contains("systemctl start docker"));
     let both = refused(&surroundings(&[], &[gone, stale.clone()]));
