@@ -208,7 +208,18 @@ fn the_program_stays_slim() {
     const CRATES_MAX: usize = 150;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let tree = std::process::Command::new(cargo)
-        .args(["tree", "--package", "chaos", "--edges", "normal,build", "--prefix", "none", "--no-dedupe", "--offline"])
+        .args([
+            "tree",
+            "--package",
+            "chaos",
+            "--no-default-features",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--no-dedupe",
+            "--offline",
+        ])
         .current_dir(root())
         .output()
         .expect("cargo tree runs");

@@ -6,6 +6,7 @@ use chaos_core::Table;
 use chaos_core::World;
 use chaos_core::probe::ProbeTable;
 use chaos_core::target::{Target, TargetKindTable};
+#[cfg(feature = "docker")]
 use chaos_docker::Docker;
 use chaos_host::Host;
 
@@ -18,6 +19,7 @@ pub struct Worlds {
     /// This host.
     pub host: Arc<Host>,
     /// The container engines.
+    #[cfg(feature = "docker")]
     pub docker: Arc<Docker>,
     /// Every fault.
     pub faults: Arc<Table>,
@@ -35,16 +37,23 @@ impl Worlds {
     pub fn assemble() -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|e| Failure::usage(format!("find this program's own file: {e}")))?;
         let host = Arc::new(Host::new(program));
+        let faults = chaos_host::faults(&host).join(chaos_proxy::faults(&Arc::new(chaos_proxy::Proxies::new())));
+        let kinds = chaos_host::target_kinds(host.view()).join(chaos_proxy::target_kinds());
+        let probes = chaos_probe::probes();
+        #[cfg(feature = "docker")]
         let docker = Arc::new(Docker::new());
+        #[cfg(feature = "docker")]
+        let (faults, kinds, probes) = (
+            faults.join(chaos_docker::faults(&docker)),
+            kinds.join(chaos_docker::target_kinds(&docker)),
+            probes.join(chaos_docker::probes(&docker)),
+        );
         Ok(Self {
-            faults: Arc::new(
-                chaos_host::faults(&host)
-                    .join(chaos_proxy::faults(&Arc::new(chaos_proxy::Proxies::new())))
-                    .join(chaos_docker::faults(&docker)),
-            ),
-            kinds: chaos_host::target_kinds(host.view()).join(chaos_proxy::target_kinds()).join(chaos_docker::target_kinds(&docker)),
-            probes: Arc::new(chaos_probe::probes().join(chaos_docker::probes(&docker))),
+            faults: Arc::new(faults),
+            kinds,
+            probes: Arc::new(probes),
             host,
+            #[cfg(feature = "docker")]
             docker,
         })
     }
@@ -63,7 +72,11 @@ impl Worlds {
             Err(e) => Some(format!("the processes of this host cannot be listed: {e}")),
         });
         let path = || target.facets.path.as_ref().and_then(|p| self.host.view().protected_path(p));
-        process.or_else(path).or_else(|| self.docker.view().protected(target))
+        #[cfg(feature = "docker")]
+        let container = || self.docker.view().protected(target);
+        #[cfg(not(feature = "docker"))]
+        let container = || None;
+        process.or_else(path).or_else(container)
     }
 
     /// For planning.
