@@ -100,7 +100,8 @@ pub fn probe(probe: &dyn AnyProbe) -> String {
 #[must_use]
 pub fn target_kind(kind: &dyn AnyTargetKind) -> String {
     let p = kind.profile();
-    format!("# {}\n\n{}\n\n```yaml\n{}\n```\n\n## Fields\n\n{}", kind.kind(), p.summary, p.example.trim(), fields(kind.schema().as_value()))
+    let fields = fields(kind.schema().as_value());
+    format!("# {}\n\n{}\n\n{}\n\n```yaml\n{}\n```\n\n## Fields\n\n{fields}", kind.kind(), p.summary, p.about.trim(), p.example.trim())
 }
 
 /// The fields of a schema as a table: name, type, meaning. Fields of a map in it are written `map.field`.
