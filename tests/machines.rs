@@ -39,8 +39,6 @@ fn a_delay_between_two_machines_is_as_long_as_it_was_asked_for() {
     let this = std::env::current_exe().expect("our own path").display().to_string();
     there.sh(&format!("'{this}' --exact answers --ignored </dev/null >/dev/null 2>&1 &"));
     let experiment = EXPERIMENT.replace("OTHER", &Network::address(1));
-    // Whenever it is first loaded, this module brings two devices of its own into the first network namespace, and they stay.
-    here.sh("modprobe ifb");
     here.sh(&format!("sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > /run/client.pid\ncat > /run/delay.yaml <<'E'\n{experiment}E"));
     let measured = here.run_this_test(&["--exact", "measures", "--ignored", "--nocapture"], Duration::from_secs(300));
     println!("{measured}");
@@ -98,6 +96,7 @@ fn measures() {
     let pid = rustix::process::Pid::from_raw(i32::try_from(run.id()).expect("a pid")).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("ours");
     run.wait().expect("it ends");
+    // The module `ifb`, loaded for this, has brought devices along, which are gone again.
     before.assert_same(&Twin::of(own), "after the run");
     assert!(meant.round_trip() < ASKED, "the delay is gone");
     println!("by `tc`, for everything: {:?}", window_of_tc(&meant));

@@ -17,8 +17,9 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use chaos_core::claim::Claims;
 use chaos_core::experiment::{Experiment, Hold, Inject, TargetSet};
-use chaos_core::fault::{Bystanders, Grade, InjectionId, Persistence, Profile, Reach, Reversibility, SecondNet, UndoJson};
+use chaos_core::fault::{Bystanders, Grade, InjectionId, Persistence, Prepared, Profile, Reach, Reversibility, SecondNet, UndoJson};
 use chaos_core::plan::{Plan, PlannedInjection, PlannedPopulation};
 use chaos_core::target::{Identity, Population, ResolveContext, SetRef, Target, TargetKindTable};
 use chaos_core::{AnyFault, Table};
@@ -377,6 +378,7 @@ async fn prepare_one(
         message: format!("{} cannot be injected into {}: {}", inject.fault, target.label, e.message),
         hint: e.hint,
     })?;
+    let notes = prepared.notes.iter().cloned().chain(held_by_others(&prepared)).collect();
     let reach = prepared.reach.unwrap_or(profile.reach);
     reach_is_allowed(reach, &prepared.bystanders, experiment, &inject.fault)?;
     let reversibility = prepared.reversibility.unwrap_or_else(|| fault.reversibility(&inject.with));
@@ -398,12 +400,19 @@ async fn prepare_one(
         revert_budget: (profile.revert_budget + profile.settle).into(),
         latent: profile.latent,
         second_net: second_net(&profile).to_owned(),
-        notes: prepared.notes,
+        notes,
         undo: fault.explain(&prepared.undo),
         bystanders: prepared.bystanders,
         target,
     };
     Ok(Ready { planned, claims: prepared.claims, undo: prepared.undo })
+}
+
+/// What another run holds at this moment of what the injection would claim, itself or for what it stands on: its time may come before ours.
+fn held_by_others(prepared: &Prepared<Value>) -> Vec<String> {
+    let claims = prepared.claims.iter().chain(prepared.scaffolds.iter().map(|scaffold| &scaffold.claim));
+    let held = claims.filter_map(|claim| Claims::holder_on_host(claim).map(|holder| (claim, holder)));
+    held.map(|(claim, holder)| format!("{claim} is held now, by {holder}: as long as it is, this is not injected")).collect()
 }
 
 /// A local executor outlives the coordinator, so everything that does not die with it is leased.

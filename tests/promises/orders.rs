@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::chaos;
 use crate::harness::{Coordinator, injection, plan, spawn};
-use crate::scaffold::{PATIENCE, Stage, root};
+use crate::scaffold::{PATIENCE, Program, Server, Stage, Text, Victim, root};
 use crate::scenes::network_target;
 
 const AT_ONCE: usize = 10;
@@ -21,7 +21,7 @@ async fn rule_08_ten_faults_on_one_interface_go_in_any_order_through_the_executo
         return;
     }
     let seed = asked("CHAOS_ORDERS_SEED").unwrap_or(20_261_120);
-    let orders = asked("CHAOS_ORDERS").unwrap_or(if is_guest() { 1 } else { 4 });
+    let orders = asked("CHAOS_ORDERS").unwrap_or(if is_guest() { 1 } else { 8 });
     println!("{orders} orders of seed {seed} (CHAOS_ORDERS, CHAOS_ORDERS_SEED)");
     let (stage, network) = (Stage::new(), Namespace::new().expect("a network"));
     let before = Twin::of(network.pid());
@@ -60,6 +60,35 @@ async fn rule_08_ten_faults_on_one_interface_go_in_any_order_through_the_executo
         }
         before.assert_same(&Twin::of(network.pid()), &format!("order {order} of seed {seed}"));
     }
+}
+
+/// What another run stands on is known before anything begins, not after the baseline.
+#[tokio::test]
+async fn rule_07_a_plan_says_what_another_run_holds() {
+    if !root("rule_07_a_plan_says_what_another_run_holds") {
+        return;
+    }
+    let (stage, network) = (Stage::new(), Namespace::new().expect("a network"));
+    let server = Server::well();
+    let mut theirs = network.command("sleep");
+    theirs.arg("600");
+    let victim = Victim::of(&stage, "there", &mut theirs);
+    let method = "[{inject: net.rate, into: victim, with: {rate: 1 MB/s, hosts: [127.0.0.1], ports: 8000}, for: 1s}]";
+    let text = Text::new(&server, &victim)
+        .method(method.to_owned())
+        .blast_radius("{duration: 2m, reach: [network namespace], targets: {victim: {at_most: 1}}}");
+    let file = stage.write("second.yaml", text.yaml());
+    let planned = || Program::start(&stage, &["plan", file.to_str().expect("a path")], &[]).wait();
+    let run = format!("first-{}", std::process::id());
+    let plan = ten_faults(&run, &network, &mut Dice(7));
+    let link = spawn(chaos(), &stage.state(), &run, PATIENCE).await.expect("an executor");
+    let mut executor = Coordinator::new(link);
+    executor.approve(&plan).await;
+    executor.grant(&plan, "0.0.0").await;
+    executor.until_present("0.0.0").await;
+    planned().expect(0).says(&format!("is held now, by injection scaffold.1 of run {run}"));
+    assert_eq!(executor.close().await, Vec::<String>::new());
+    assert!(!planned().expect(0).out.contains("is held now"));
 }
 
 fn ten_faults(run: &str, network: &Namespace, dice: &mut Dice) -> Plan {

@@ -44,7 +44,7 @@ pub(crate) fn mechanisms() -> Vec<Mechanism> {
         Ok(_) => {
             all.push(Mechanism { name: "owner table", scene: owner_table, other_kernel: true });
             all.push(Mechanism { name: "qdisc scaffold", scene: qdisc_scaffold, other_kernel: true });
-            all.push(Mechanism { name: "redirect", scene: redirect, other_kernel: false });
+            all.push(Mechanism { name: "redirect", scene: redirect, other_kernel: true });
         }
         Err(absent) => not_covered("crash matrix, owner table, qdisc scaffold, redirect", &absent.0),
     }

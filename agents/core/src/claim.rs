@@ -159,6 +159,19 @@ impl Claims {
         Err(system("its file is removed again and again".into()))
     }
 
+    /// Who holds it at this moment, of all runs of this host. Nothing is taken or made by asking.
+    #[must_use]
+    pub fn holder_on_host(name: &str) -> Option<String> {
+        Self::holder_in(Path::new(HOST_CLAIMS), name)
+    }
+
+    fn holder_in(folder: &Path, name: &str) -> Option<String> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = File::from(openat(CWD, folder.join(file_name(name)), flags, Mode::empty()).ok()?);
+        let held = flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
+        held.then(|| said_in(&file))
+    }
+
     /// Every run that holds a claim at this moment, whichever state directory it uses.
     #[must_use]
     pub fn runs(&self) -> BTreeSet<String> {
@@ -284,6 +297,8 @@ mod tests {
         let refused = claims.take("pid:12@34", &id("2.0.0")).unwrap_err();
         assert_eq!(refused.to_string(), "pid:12@34 is held by injection 1.0.0 of run r1");
         claims.take("pid:12@35", &id("2.0.0")).unwrap();
+        let holder = |name: &str| Claims::holder_in(&folder.path().join("claims"), name);
+        assert_eq!((holder("pid:12@34").as_deref(), holder("pid:12@36")), (Some("injection 1.0.0 of run r1"), None));
         drop(held);
         claims.take("pid:12@34", &id("2.0.0")).unwrap();
         assert_eq!(std::fs::read_dir(folder.path().join("claims")).unwrap().count(), 0, "nothing is left");

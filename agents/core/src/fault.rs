@@ -165,13 +165,6 @@ impl<U> Prepared<U> {
         self
     }
 
-    /// Adds what it stands on.
-    #[must_use]
-    pub fn scaffold(mut self, scaffold: Scaffold) -> Self {
-        self.scaffolds.push(scaffold);
-        self
-    }
-
     /// The same around an undo of another type.
     pub(crate) fn map<V>(self, f: impl FnOnce(U) -> V) -> Prepared<V> {
         let Self { undo, claims, notes, bystanders, grade, reversibility, reach, scaffolds } = self;

@@ -171,9 +171,12 @@ async fn what_a_host_passes_on_is_not_taken_for_its_own_service() {
     let (table, pair, behind) = (table(), Pair::new().expect("the tests run as root"), namespace());
     let (near, far) = (Pair::NEAR[0], Pair::FAR[0]);
     pair.near.sh(&format!("ip link add down0 type veth peer name up0 netns {}", behind.pid()));
-    pair.near.sh("ip address add 10.77.0.1/24 dev down0; ip link set down0 up; echo 1 > /proc/sys/net/ipv4/ip_forward");
+    // An address of IPv6 would become another while it is made sure that it is nobody else's.
+    pair.near.sh("echo 1 > /proc/sys/net/ipv6/conf/down0/disable_ipv6; echo 1 > /proc/sys/net/ipv4/ip_forward");
+    pair.near.sh("ip address add 10.77.0.1/24 dev down0; ip link set down0 up");
     behind.sh("ip address add 10.77.0.2/24 dev up0; ip link set up0 up; ip route add default via 10.77.0.1");
     pair.far.sh(&format!("ip route add 10.77.0.0/24 via {near}"));
+    scenes::wait_for("the line is up", || pair.near.sh("ip -o link show down0").contains("state UP"));
     let before = Twin::of(pair.near.pid());
     let target = living_in(&pair.near, &[8001]);
     let spec = json!({"rate": "1 MB/s", "direction": "both"});

@@ -26,6 +26,9 @@ fn what_cannot_be_meant_on_the_network() {
         ("a name that is none", step("net.dns", "{names: [a b]}"), "`a b` is no name"),
         ("no addresses", step("net.dns", "{names: [a], answer: {addresses: []}}"), "no address is given"),
         ("time for what is not kept", step("net.dns", "{names: [a], ttl: 1m}"), "NXDOMAIN is never kept"),
+        ("a rate of nothing", step("net.rate", "{rate: 0 B/s, ports: 6379}"), "nothing at all would pass"),
+        ("what others call a delay", step("net.latency", "{delay: 1s}"), "did you mean `net.delay`?"),
+        ("what others call a rate", step("net.throttle", "{rate: 1 MB/s}"), "did you mean `net.rate`?"),
         ("every name, of this machine too", step("net.dns", "{names: ['*']}"), "every name there is"),
     ] {
         let said = refusals(&stage, &[(name, text)]);
@@ -62,6 +65,7 @@ fn who_may_not_filter_packets_is_told_what_it_takes() {
     for (victim, fault, with, words) in [
         (&own, "net.partition", "{ports: 6379}", "CAP_NET_ADMIN"),
         (&own, "net.dns", "{names: [store.internal]}", "CAP_NET_ADMIN"),
+        (&own, "net.rate", "{rate: 1 MB/s, ports: 6379}", "CAP_NET_ADMIN"),
         (&others, "net.partition", "{ports: 6379}", "CAP_SYS_ADMIN"),
     ] {
         let method = format!("[{{inject: {fault}, into: victim, with: {with}, for: 1s}}]");

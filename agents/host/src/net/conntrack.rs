@@ -167,3 +167,31 @@ fn forget(which: impl Fn(&Entry) -> bool) -> Result<u64, NetlinkError> {
     }
     Ok(forgotten)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::net::testing::elsewhere;
+
+    /// As the address of a service is translated on a node of Kubernetes.
+    #[test]
+    fn what_stands_for_an_address_is_known_by_open_connections() {
+        let Some(there) = elsewhere("what_stands_for_an_address_is_known_by_open_connections") else { return };
+        let script = "ip address add 10.96.0.1/32 dev lo && nft add table ip services && \
+            nft 'add chain ip services output { type nat hook output priority -100; }' && \
+            nft add rule ip services output ip daddr 10.96.0.1 tcp dport 443 dnat to 127.0.0.1:6443";
+        let done = there.command("sh").args(["-ec", script]).status().expect("a shell");
+        assert!(done.success());
+        there.run(|| {
+            let service = SocketAddr::from(([10, 96, 0, 1], 443));
+            assert_eq!(stands_for(service), BTreeSet::new());
+            let listener = TcpListener::bind("127.0.0.1:6443").expect("a listener");
+            let _open = TcpStream::connect(service).expect("connected");
+            let endpoint = listener.local_addr().expect("its address");
+            assert_eq!(stands_for(service), BTreeSet::from([endpoint]));
+            assert_eq!(stands_for(endpoint), BTreeSet::new(), "it stands for itself");
+        });
+    }
+}

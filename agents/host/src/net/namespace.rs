@@ -192,7 +192,7 @@ impl Namespace {
 
 /// A network namespace as it was found, and the shell's way into it.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct Entrance {
     /// The namespace.
     pub(crate) namespace: Namespace,
     /// Which the command to be run there follows.
@@ -200,20 +200,20 @@ pub(crate) struct Place {
 }
 
 /// Every network namespace that somebody lives in or that is mounted somewhere, as far as we may look.
-pub(crate) fn everywhere(snapshot: &Snapshot) -> Vec<Place> {
+pub(crate) fn everywhere(snapshot: &Snapshot) -> Vec<Entrance> {
     let mut found = BTreeMap::new();
     for process in snapshot.living().filter(|e| !e.is_kernel()).map(|e| e.id) {
         if let Ok(meta) = Path::new(&format!("/proc/{}/ns/net", process.pid)).metadata() {
             found.entry(meta.ino()).or_insert_with(|| {
                 let namespace = Namespace { inode: meta.ino(), cookie: None, process };
-                Place { way_in: namespace.way_in(), namespace }
+                Entrance { way_in: namespace.way_in(), namespace }
             });
         }
     }
     for (inode, path) in mounts() {
         // Nobody has this pid: it is found where it is mounted.
         let nobody = ProcessId { pid: 0, start_ticks: 0 };
-        found.entry(inode).or_insert_with(|| Place {
+        found.entry(inode).or_insert_with(|| Entrance {
             namespace: Namespace { inode, cookie: None, process: nobody },
             way_in: format!("nsenter --net={}", quoted(Path::new(&path))),
         });

@@ -14,7 +14,7 @@ pub(crate) use tbf::Tbf;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::netlink::{Attribute, Attributes, CREATE, ECHO, EXCLUSIVE, Message, NetlinkError, Reply, Socket, u32_at};
+use super::netlink::{CREATE, ECHO, EXCLUSIVE, Message, NetlinkError, Reply, Socket, u32_at};
 
 const NEW_QDISC: u16 = 36;
 const DELETE_QDISC: u16 = 37;
@@ -110,47 +110,26 @@ pub(crate) fn change(socket: &mut Socket, index: u32, discipline: &Discipline) -
     socket.request(discipline.message(0, index)).map(drop)
 }
 
-/// What stands somewhere, and what it has done.
+/// What stands somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// As the kernel calls it.
     pub(crate) kind: String,
     /// Its options, as the kernel says them.
     pub(crate) options: Vec<u8>,
-    /// What it has done.
-    pub(crate) counted: Counted,
-}
-
-/// What a discipline has done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counted {
-    /// Packets that went through.
-    pub(crate) packets: u64,
-    /// Packets that did not.
-    pub(crate) dropped: u32,
-    /// Packets that wait.
+    /// How many packets wait in it.
     pub(crate) waiting: u32,
-}
-
-impl Counted {
-    fn read(statistics: Attributes<'_>) -> Self {
-        const BASIC: u16 = 1;
-        const QUEUE: u16 = 3;
-        const PACKETS_64: u16 = 8;
-        let short = statistics.get(BASIC).and_then(|a| u32_at(a.value, 8)).map(u64::from);
-        let queue = |at| statistics.get(QUEUE).and_then(|a| u32_at(a.value, at)).unwrap_or(0);
-        Self { packets: statistics.get(PACKETS_64).and_then(Attribute::u64).or(short).unwrap_or(0), dropped: queue(8), waiting: queue(0) }
-    }
 }
 
 impl Standing {
     fn read(reply: &Reply) -> Option<Self> {
+        const QUEUE: u16 = 3;
         let attributes = reply.attributes(FIXED);
         (reply.kind == NEW_QDISC).then_some(())?;
         Some(Self {
             kind: attributes.get(KIND)?.text()?.to_owned(),
             options: attributes.get(OPTIONS).map(|a| a.value.to_vec()).unwrap_or_default(),
-            counted: Counted::read(attributes.within(STATISTICS)),
+            waiting: attributes.within(STATISTICS).get(QUEUE).and_then(|a| u32_at(a.value, 0)).unwrap_or(0),
         })
     }
 }

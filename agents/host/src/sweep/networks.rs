@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Found;
 use crate::cgroup::quoted;
 use crate::net::leaf::{self, Stray};
-use crate::net::namespace::{Place, everywhere};
+use crate::net::namespace::{Entrance, everywhere};
 use crate::net::netlink::{Protocol, Socket};
 use crate::net::nftables::{self, Standing};
 use crate::process::Snapshot;
@@ -17,7 +17,7 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<Found> {
 }
 
 /// The tables of nftables in a network namespace. Where we may not look, there is nothing that we could have made.
-fn tables_in(place: &Place) -> Vec<Found> {
+fn tables_in(place: &Entrance) -> Vec<Found> {
     let listed = place.namespace.run(|| nftables::open().and_then(|mut socket| nftables::ours(&mut socket)));
     let tables = listed.ok().and_then(Result::ok).unwrap_or_default();
     let found = |table: &Standing| {
@@ -33,7 +33,7 @@ fn tables_in(place: &Place) -> Vec<Found> {
 }
 
 /// Devices and filters, by tag: filters are removed first, for what is sent to a device that is gone is lost.
-fn leaves_in(place: &Place) -> Vec<Found> {
+fn leaves_in(place: &Entrance) -> Vec<Found> {
     let listed = place.namespace.run(|| Socket::open(Protocol::Route).map(|mut socket| leaf::strays(&mut socket)));
     let strays: Vec<Stray> = listed.ok().and_then(Result::ok).unwrap_or_default();
     let tags: BTreeSet<&str> = strays.iter().map(|s| s.tag.as_str()).collect();

@@ -15,7 +15,7 @@ impl Leaf {
     /// If it cannot be read.
     pub(crate) fn inspect(&self) -> Result<Presence, FaultError> {
         let seen = self.there(|socket| {
-            let mut seen = Seen::default();
+            let mut seen = Looked::default();
             for branch in &self.branches {
                 self.inspect_branch(socket, branch, &mut seen)?;
             }
@@ -28,7 +28,7 @@ impl Leaf {
     }
 
     /// A packet is met only where the whole way is there: the filter, the device, and what stands on it.
-    fn inspect_branch(&self, socket: &mut Socket, branch: &Branch, seen: &mut Seen) -> Result<(), FaultError> {
+    fn inspect_branch(&self, socket: &mut Socket, branch: &Branch, seen: &mut Looked) -> Result<(), FaultError> {
         let device = self.device(socket, branch)?;
         let broken = self.inspect_device(socket, branch, device.as_ref())?;
         let program = self.label(branch.way).program()?;
@@ -75,7 +75,7 @@ impl Leaf {
             for branch in &self.branches {
                 if let Some(device) = self.device(socket, branch)? {
                     let root = qdisc::at_root(socket, device.index).map_err(|e| failed(&format!("look at {}", branch.device), &e))?;
-                    sum += root.map_or(0, |root| root.counted.waiting);
+                    sum += root.map_or(0, |root| root.waiting);
                 }
             }
             Ok(sum)
@@ -86,13 +86,13 @@ impl Leaf {
 
 /// What an inspection has seen of the ways that packets should take.
 #[derive(Debug, Default)]
-struct Seen {
+struct Looked {
     whole: usize,
     packets: u64,
     finding: Option<String>,
 }
 
-impl Seen {
+impl Looked {
     fn way(&mut self, wrong: Option<String>) {
         match wrong {
             None => self.whole += 1,
