@@ -10,7 +10,7 @@ const ASKED: Duration = Duration::from_millis(100);
 /// Ports of the other machine: packets to the first are meant.
 const MEANT: u16 = 9001;
 const BESIDE: u16 = 9002;
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 const EXPERIMENT: &str = "version: 1
 experiment: a-long-line
