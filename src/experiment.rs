@@ -13,6 +13,7 @@ mod diagnostic;
 mod file;
 mod later;
 mod load;
+mod namesake;
 mod parameters;
 mod pick;
 mod problems;

@@ -87,6 +87,76 @@ fn rule_18_a_proxy_before_a_process_needs_no_pointing_and_leaves_no_redirect() {
 }
 
 #[test]
+fn where_tls_ends_at_a_proxy_faults_meet_what_is_inside() {
+    let (stage, listen, model) = (Stage::new(), free_port(), free_port());
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    std::fs::write(stage.path("cert.pem"), made.cert.pem()).expect("it is written");
+    std::fs::write(stage.path("key.pem"), made.signing_key.serialize_pem()).expect("it is written");
+    let ends = "tls: {certificate: cert.pem, key: key.pem}";
+    let proxy = format!("{{listen: \"127.0.0.1:{listen}\", upstream: \"127.0.0.1:{model}\", speaks: http, {ends}}}");
+    let plain = format!("{{get: \"http://127.0.0.1:{listen}/health\"}}");
+    let secret = format!("{{get: \"https://localhost:{listen}/health\", tls: {{ca: cert.pem}}}}");
+    let yaml = slowed(listen, model, &proxy).replace(&plain, &secret).replace("tcp.latency", "http.delay");
+    let output = stage.run(&yaml, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert!(told(&output).contains("http.delay"), "{}", told(&output));
+    // What is not there is said before anything is started.
+    std::fs::remove_file(stage.path("key.pem")).expect("it was there");
+    let output = stage.run(&yaml, &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(told(&output).contains("TLS cannot end at the proxy") && told(&output).contains("key.pem"), "{}", told(&output));
+    assert_eq!(running(&["llm", &format!("127.0.0.1:{model}")]), [0; 0], "nothing was started");
+}
+
+#[test]
+fn what_a_file_alone_shows_to_be_wrong_with_a_proxy_is_said_when_it_is_read() {
+    let (stage, usual) = (Stage::new(), "{listen: \"127.0.0.1:6390\", upstream: \"127.0.0.1:6379\"}");
+    let file = stage.path("wrong.yaml");
+    let right = slowed(6390, 6379, usual);
+    let faulty = |fault: &str, with: &str| right.replace("tcp.latency", fault).replace("with: {delay: 100ms}", with);
+    let beside = |other: &str| right.replace("  way: {", &format!("  other: {{proxy: {other}}}\n  way: {{"));
+    let twin = "{listen: \"localhost:6390\", upstream: \"127.0.0.1:6379\", speaks: redis}";
+    let back = "{listen: \"127.0.0.1:6379\", upstream: \"127.0.0.1:6390\"}";
+    let ends = |words: &str| right.replace(usual, &usual.replace('}', &format!(", {words}}}")));
+    for (text, said) in [
+        (faulty("http.status", "with: {status: 503}"), "http.status needs a proxy that understands its protocol; this one speaks tcp"),
+        (faulty("net.delay", "with: {delay: 100ms}"), "did you mean `tcp.latency`?"),
+        (faulty("tcp.delay", "with: {delay: 100ms}"), "did you mean `tcp.latency`?"),
+        (beside(twin), "another proxy listens on 127.0.0.1:6390 already, with other words (target set `other`)"),
+        (beside(back), "connections would go round for ever"),
+        (ends("tls: {certificate: c, key: k}"), "TLS ends only at a proxy that understands HTTP"),
+        (ends("speaks: http, tls: {certificate: c, key: k, authorities: a}"), "`upstream` is missing"),
+        (ends("speaks: http, tls: {certificate: c}"), "`key` is missing"),
+    ] {
+        std::fs::write(&file, &text).expect("an experiment");
+        let output = Command::new(CHAOS).arg("validate").arg(&file).output().expect("chaos runs");
+        assert_eq!(output.status.code(), Some(2), "{text}\n{}", self::told(&output));
+        assert!(self::told(&output).contains(said), "`{said}` is not in:\n{}", self::told(&output));
+    }
+    std::fs::write(&file, &right).expect("an experiment");
+    let output = Command::new(CHAOS).arg("validate").arg(&file).output().expect("chaos runs");
+    assert_eq!(output.status.code(), Some(0), "{}", self::told(&output));
+}
+
+#[test]
+fn proxies_of_one_command_that_make_a_ring_are_refused_and_addresses_are_said_once() {
+    let [first, second, third] = [free_port(), free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+    let proxy = |words: &[&str]| Command::new("timeout").args(["-k", "1", "60", CHAOS, "proxy"]).args(words).output().expect("chaos runs");
+    let ring =
+        ["--listen", &first, "--upstream", &second, "--listen", &second, "--upstream", &third, "--listen", &third, "--upstream", &first];
+    let output = proxy(&ring);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(told(&output).contains("its upstream leads back to it") && told(&output).contains(&second), "{}", told(&output));
+    let held = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = held.local_addr().expect("an address").to_string();
+    let output = proxy(&["--listen", &at, "--upstream", &first]);
+    let error = told(&output).lines().find(|line| line.contains("in use")).map(str::to_owned).unwrap_or_default();
+    assert_eq!(error.matches(&at).count(), 1, "{}", told(&output));
+    let output = proxy(&["--listen", "6390", "--upstream", &first]);
+    assert!(told(&output).contains("an address needs its host") && told(&output).contains("127.0.0.1:6390"), "{}", told(&output));
+}
+
+#[test]
 fn a_killed_proxy_is_said_and_does_not_keep_the_next_run() {
     let (stage, listen, model) = (Stage::new(), free_port(), free_port());
     let proxy = format!("{{listen: \"127.0.0.1:{listen}\", upstream: \"127.0.0.1:{model}\"}}");

@@ -2,7 +2,6 @@
 
 mod before;
 mod listening;
-mod tls;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -16,11 +15,10 @@ use chaos_core::target::ProcessId;
 use chaos_proxy::engine::nobody_at;
 use chaos_proxy::toxic::Speaks;
 use chaos_proxy::toxiproxy::{ApiAddress, Declared};
-use chaos_proxy::{Service, ServiceError};
+use chaos_proxy::{Service, ServiceError, Termination};
 use serde::Deserialize;
 
 use self::listening::Listening;
-use self::tls::Termination;
 use super::worlds::Worlds;
 use super::{Console, Failure};
 
@@ -104,6 +102,9 @@ fn serve(service: Service, console: Console, worlds: &Worlds) -> Result<ExitCode
     let served = chaos_proxy::serve_api(service, |listening, api| {
         for (proxy, listen) in listening.iter().filter_map(|(name, listen)| Some((proxies.get(name)?, listen))) {
             console.say(format_args!("{listen} before {}, speaks {}", proxy.upstream, proxy.speaks.word()));
+            if listen.parse::<SocketAddr>().is_ok_and(|at| !at.ip().is_loopback()) {
+                console.say(format_args!("other machines that reach {listen} reach {} through it", proxy.upstream));
+            }
         }
         say_who_is_down(proxies.values().map(|proxy| proxy.upstream.clone()).collect(), console);
         if let Some(api) = api {
@@ -154,7 +155,7 @@ fn declared(args: &Args) -> Result<Vec<Declared>, Failure> {
         return Err(Failure::usage(message).hint("give it once for all proxies, or once for each"));
     }
     let speaks = |n: usize| args.speaks.get(n).or(args.speaks.first()).copied().unwrap_or_default();
-    let tls = termination(args).map(|t| t.made()).transpose().map_err(|e| Failure::usage(format!("no proxy: {e}")))?;
+    let tls = termination(args).map(|t| t.made(Path::new(""))).transpose().map_err(|e| Failure::usage(format!("no proxy: {e}")))?;
     let twice = args.listen.iter().enumerate().find(|(n, listen)| !listen.is_anywhere() && args.listen[..*n].contains(listen));
     if let Some((_, listen)) = twice {
         return Err(Failure::usage(format!("two proxies would listen at {listen}")).hint("give each an address of its own"));
@@ -204,7 +205,7 @@ fn written(file: &Path) -> Result<Vec<Declared>, Failure> {
     let text = std::fs::read(file).map_err(|e| failed(&e))?;
     let all: Vec<Written> = serde_json::from_slice(&text).map_err(|e| failed(&e))?;
     let one = |w: Written| {
-        let tls = w.tls.map(|t| t.made()).transpose().map_err(|e| failed(&format_args!("{}: {e}", w.name)))?;
+        let tls = w.tls.map(|t| t.made(Path::new(""))).transpose().map_err(|e| failed(&format_args!("{}: {e}", w.name)))?;
         Ok(Declared { name: w.name, listen: w.listen, upstream: w.upstream, speaks: w.speaks, tls, enabled: w.enabled })
     };
     all.into_iter().map(one).collect()

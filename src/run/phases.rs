@@ -231,11 +231,16 @@ fn port_of(question: &Question) -> Option<u16> {
     if local { port.parse().ok() } else { None }
 }
 
-/// The last line that a process wrote, because that is what a person looks for first.
+/// The last line that a process wrote, because that is what a person looks for first; before a hint, what it is about.
 fn end_of_log(stage: &Stage<'_>, process: &SystemProcess) -> String {
     let text = std::fs::read(process.log_path(stage.run_folder)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    text.lines().rev().find(|l| !l.trim().is_empty()).map_or_else(String::new, |line| format!("; its log ends with: {line}"))
+    let mut lines = text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    match (lines.next(), lines.next()) {
+        (Some(hint), Some(error)) if hint.starts_with("hint:") => format!("; its log ends with: {error}; {hint}"),
+        (Some(line), _) => format!("; its log ends with: {line}"),
+        (None, _) => String::new(),
+    }
 }
 
 /// Watches health while nothing is injected, then judges the gate.

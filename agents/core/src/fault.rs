@@ -61,6 +61,12 @@ pub trait Fault: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What makes a target set unfit, as far as the file alone shows it: its kind is one that the fault takes, and `selector` says whom it
+    /// finds. Most faults can take whatever their kinds of target find.
+    fn fits(&self, _spec: &Self::Spec, _selector: &Value) -> Option<SpecError> {
+        None
+    }
+
     /// Can this very spec be reverted? Most faults answer from the profile.
     fn reversibility(&self, _spec: &Self::Spec) -> Reversibility {
         self.profile().reversibility

@@ -28,6 +28,8 @@ pub trait AnyFault: Send + Sync {
     fn schema(&self) -> Schema;
     /// Errors in a spec, by path.
     fn check(&self, spec: &Value) -> Vec<SpecError>;
+    /// See [`Fault::fits`]; a spec that does not decode fits, for its own errors are told.
+    fn fits(&self, spec: &Value, selector: &Value) -> Option<SpecError>;
     /// Can this very spec be reverted? A spec that does not decode counts as irreversible.
     fn reversibility(&self, spec: &Value) -> Reversibility;
     /// See [`Fault::looked_up`].
@@ -132,6 +134,10 @@ impl<F: Fault> AnyFault for Bound<F> {
             Ok(spec) => self.fault.check(&spec),
             Err(e) => vec![e],
         }
+    }
+
+    fn fits(&self, spec: &Value, selector: &Value) -> Option<SpecError> {
+        self.fault.fits(&decode_spec::<F::Spec>(spec).ok()?, selector)
     }
 
     fn reversibility(&self, spec: &Value) -> Reversibility {

@@ -94,6 +94,12 @@ pub struct State {
     pub upstream: Option<String>,
     /// What it speaks.
     pub speaks: Speaks,
+    /// Does TLS end there?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_tls: bool,
+    /// The run that it belongs to and ends with; none: it is a service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Its process.
     pub pid: u32,
     /// How many connections it has accepted.
@@ -117,18 +123,23 @@ pub struct ToxicState {
     /// How often it acted; none: the kernel acts for it, and does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hits: Option<u64>,
+    /// Why the upstream could not be reached for a connection since this is in force, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable: Option<String>,
 }
 
 impl State {
     /// Of a proxy, now.
     #[must_use]
     pub fn of(proxy: &Proxy) -> Self {
-        let toxics = proxy.toxics();
+        let (toxics, unreachable) = (proxy.toxics(), proxy.unreachable());
+        let since = |t: &crate::toxic::ArmedToxic| unreachable.as_ref().filter(|u| u.connections > t.unreachable_before);
         let toxic = |t: &std::sync::Arc<crate::toxic::ArmedToxic>| ToxicState {
             id: t.id.clone(),
             kind: t.kind.to_owned(),
             with: t.with.clone(),
             hits: Some(t.hits()).filter(|hits| *hits > 0 || t.is_counted()),
+            unreachable: since(t).map(|u| u.why.clone()),
         };
         Self {
             listen: proxy.listen().to_string(),
@@ -137,10 +148,12 @@ impl State {
                 Upstream::Original { .. } => None,
             },
             speaks: proxy.speaks(),
+            ends_tls: proxy.ends_tls(),
+            run: std::env::var("CHAOS_RUN").ok(),
             pid: std::process::id(),
             connections: proxy.connections(),
-            unreachable: proxy.unreachable(),
             toxics: toxics.iter().map(toxic).collect(),
+            unreachable: unreachable.clone(),
         }
     }
 

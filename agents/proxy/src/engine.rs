@@ -97,13 +97,17 @@ impl Engine {
     /// # Errors
     /// As [`open`](Self::open); and if the proxy does not speak HTTP.
     pub fn open_with(&self, config: ProxyConfig, tls: Option<Tls>) -> io::Result<Arc<Proxy>> {
-        if tls.is_some() && !matches!(config.speaks, Speaks::Http | Speaks::Sse | Speaks::S3) {
+        if tls.is_some() && !config.speaks.is_http() {
             let message = format!("TLS ends only at a proxy that speaks http, sse or s3; this one speaks {}", config.speaks.word());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let listener = listener::listen(config.listen)?;
         if config.upstream.is(listener.local_addr()?) {
             let message = "its upstream is its own address: the proxy would stand before itself";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        if let Some(way) = config.upstream.comes_back_to(listener.local_addr()?) {
+            let message = format!("its upstream leads back to it, through {}: connections would go round for ever", way.join(", then "));
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let second = match &config.upstream {

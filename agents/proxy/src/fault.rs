@@ -1,6 +1,7 @@
 //! A toxic as a fault: the one adapter for all of them.
 
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::catalogue::{self, Visitor, understood};
-use crate::control::ControlError;
+use crate::control::{ControlError, State};
 use crate::engine::nobody_at;
 use crate::toxic::{Speaks, Toxic};
 use crate::world::{Proxies, ProxiesView};
@@ -92,18 +93,34 @@ impl<T: Toxic> Fault for ToxicFault<T> {
         spec.check()
     }
 
+    fn fits(&self, _spec: &T, selector: &Value) -> Option<SpecError> {
+        let speaks = selector.get("speaks").map_or(Ok(Speaks::default()), Speaks::deserialize).ok()?;
+        understood::<T>(speaks).err()
+    }
+
     async fn prepare(&self, spec: &T, target: &Target, id: &InjectionId, view: &ProxiesView) -> Result<Prepared<Undo>, FaultError> {
         let facet = target.facets.proxy.as_ref().ok_or_else(|| FaultError::new(format!("{} is no proxy", target.label)))?;
         understood::<T>(spoken(facet)?).map_err(|e| FaultError { hint: e.hint, ..FaultError::new(e.message) })?;
-        let state = view.state(&facet.control).map_err(|e| failed(&format!("reach the proxy at {}", facet.listen), e))?;
+        let state = view.state(&facet.control).map_err(|e| failed(&format!("reach {}", named(&facet.listen)), e))?;
         let with = serde_json::to_value(spec).map_err(|e| FaultError::new(format!("write down the fields of {}: {e}", T::KIND)))?;
         let undo = Undo::V1 { id: id.tag(), listen: facet.listen.clone(), control: facet.control.clone(), with };
-        let mut prepared = Prepared::new(undo).note(format!(
-            "everybody who connects to {} feels it, through process {}: if that is killed, its connections end and nobody listens there",
-            facet.listen, state.pid
-        ));
+        let (listen, pid) = (&facet.listen, state.pid);
+        let mut prepared = Prepared::new(undo).note(match facet.upstream {
+            Some(_) => format!(
+                "everybody who connects to {listen} feels it, through process {pid}: if that is killed, its connections end and nobody \
+                listens there"
+            ),
+            None => format!(
+                "everybody whose connections are led through the proxy {listen} feels it, through process {pid}: if that is killed, they \
+                end, and new ones go where they always went"
+            ),
+        });
         if let Some(why) = state.upstream.as_deref().and_then(nobody_at) {
             prepared = prepared.note(why);
+        }
+        if let Some(at) = facet.listen.parse::<SocketAddr>().ok().filter(|at| !at.ip().is_loopback()) {
+            let upstream = facet.upstream.as_deref().unwrap_or("what it stands before");
+            prepared = prepared.note(format!("other machines that reach {at} reach {upstream} through it"));
         }
         if facet.upstream.is_none() {
             prepared = prepared.note("connections made before the proxy stood there are not led through it, and meet nothing");
@@ -122,16 +139,14 @@ impl<T: Toxic> Fault for ToxicFault<T> {
         if armed.cancelled() {
             return Err(FaultError::cancelled());
         }
-        world
-            .arm(control, id, T::KIND, with, armed.deadline())
-            .map_err(|e| failed(&format!("arm {} on the proxy at {listen}", T::KIND), e))?;
-        Ok(Observed::note(format!("in force on the proxy at {listen}")))
+        world.arm(control, id, T::KIND, with, armed.deadline()).map_err(|e| failed(&format!("arm {} on {}", T::KIND, named(listen)), e))?;
+        Ok(Observed::note(format!("in force on {}", named(listen))))
     }
 
     async fn adjust(&self, spec: &T, undo: &Undo, world: &Proxies) -> Result<(), FaultError> {
         let Undo::V1 { id, listen, control, .. } = undo;
         let with = serde_json::to_value(spec).map_err(|e| FaultError::new(format!("write down the fields of {}: {e}", T::KIND)))?;
-        world.adjust(control, id, &with).map_err(|e| failed(&format!("adjust {} on the proxy at {listen}", T::KIND), e))?;
+        world.adjust(control, id, &with).map_err(|e| failed(&format!("adjust {} on {}", T::KIND, named(listen)), e))?;
         Ok(())
     }
 
@@ -139,20 +154,24 @@ impl<T: Toxic> Fault for ToxicFault<T> {
         let Undo::V1 { id, listen, control, .. } = undo;
         let state = match view.state(control) {
             Ok(state) => state,
-            Err(ControlError::Gone(_)) => return Ok(Presence::none().finding(format!("the proxy at {listen} is gone"))),
-            Err(error) => return Err(failed(&format!("look at the proxy at {listen}"), error)),
+            Err(ControlError::Gone(_)) => return Ok(Presence::none().finding(format!("{} is gone", named(listen)))),
+            Err(error) => return Err(failed(&format!("look at {}", named(listen)), error)),
         };
         let Some(toxic) = state.toxic(id) else { return Ok(Presence::none()) };
-        Ok(Presence::whole().met(match toxic.hits {
+        let presence = Presence::whole().met(match toxic.hits {
             None => Met::Unknown,
             Some(0) => Met::Idle,
             Some(hits) => Met::Count(hits),
-        }))
+        });
+        Ok(match &toxic.unreachable {
+            Some(why) => presence.finding(format!("{} could not reach {}: {why}", named(listen), upstream(&state))),
+            None => presence,
+        })
     }
 
     async fn revert(&self, undo: &Undo, world: &Proxies) -> Result<Reverted, FaultError> {
         let Undo::V1 { id, listen, control, .. } = undo;
-        world.disarm(control, id).map_err(|e| failed(&format!("disarm {} on the proxy at {listen}", T::KIND), e))?;
+        world.disarm(control, id).map_err(|e| failed(&format!("disarm {} on {}", T::KIND, named(listen)), e))?;
         Ok(Reverted::default())
     }
 
@@ -173,7 +192,7 @@ impl<T: Toxic> Fault for ToxicFault<T> {
 /// What the proxy speaks, from its facet.
 fn spoken(facet: &ProxyFacet) -> Result<Speaks, FaultError> {
     let known = Speaks::ALL.into_iter().find(|s| s.word() == facet.speaks);
-    known.ok_or_else(|| FaultError::new(format!("the proxy at {} speaks `{}`, which this chaos does not know", facet.listen, facet.speaks)))
+    known.ok_or_else(|| FaultError::new(format!("{} speaks `{}`, which this chaos does not know", named(&facet.listen), facet.speaks)))
 }
 
 fn failed(doing: &str, error: ControlError) -> FaultError {
@@ -184,6 +203,15 @@ fn failed(doing: &str, error: ControlError) -> FaultError {
         }
         ControlError::Broken { .. } => FaultError::new(format!("{doing}: {error}")),
     }
+}
+
+/// The proxy that listens at an address, or stands before something.
+fn named(listen: &str) -> String {
+    if listen.parse::<SocketAddr>().is_ok() { format!("the proxy at {listen}") } else { format!("the proxy {listen}") }
+}
+
+fn upstream(state: &State) -> String {
+    state.upstream.as_ref().map_or_else(|| "where connections were going".to_owned(), |upstream| format!("its upstream {upstream}"))
 }
 
 /// A word for a shell.

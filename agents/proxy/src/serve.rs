@@ -41,7 +41,7 @@ pub struct Service {
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     /// One of its proxies cannot stand.
-    #[error("{name}: {error}")]
+    #[error("{}", named(name, error))]
     Proxy {
         /// Its name.
         name: String,
@@ -62,6 +62,12 @@ pub enum ServiceError {
     /// The process lacks something that every service needs.
     #[error(transparent)]
     Process(#[from] io::Error),
+}
+
+/// A proxy of a command is called by its address, which what the system said names already.
+fn named(name: &str, error: &ApiError) -> String {
+    let error = error.to_string();
+    if error.contains(name) { error } else { format!("{name}: {error}") }
 }
 
 impl ServiceError {

@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::control::{ControlError, State, place, place_before, state};
 use crate::engine::is_itself;
+use crate::termination::Termination;
 use crate::toxic::Speaks;
 
 /// Every kind of target that is a proxy.
@@ -49,6 +50,9 @@ struct Selector {
     /// What it understands. Toxics on bytes and connections work with any.
     #[serde(default)]
     speaks: Speaks,
+    /// End TLS here, so that faults on HTTP meet what is inside. Without it TLS passes untouched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tls: Option<Termination>,
 }
 
 impl TargetKind for Proxy {
@@ -59,7 +63,7 @@ impl TargetKind for Proxy {
         TargetKindProfile {
             summary: "a fault proxy between an application and what it uses",
             about: "One member: the proxy that listens there. It passes bytes on until a fault acts on them, and needs no root. What it does \
-                not understand of the protocol that it `speaks` passes unchanged, TLS among it. The run starts it before everything else and \
+                not understand of the protocol that it `speaks` passes unchanged, TLS among it unless `tls` says that it ends here. The run starts it before everything else and \
                 ends it after everything else, unless a `chaos proxy` of the same user listens there already, with the same upstream.\n\n\
                 With `before` the application is not pointed anywhere: in the network namespace of these processes the kernel leads \
                 connections to `ports` to the proxy, which passes them on to where they were going. Connections that exist already go on as \
@@ -70,8 +74,23 @@ impl TargetKind for Proxy {
     }
 
     fn check(&self, selector: &Selector) -> Vec<SpecError> {
-        let Selector { listen, upstream, before, ports, .. } = selector;
+        let Selector { listen, upstream, before, ports, speaks, tls } = selector;
         let error = |path: &str, message: &str, hint: &str| vec![SpecError::new(path, message).hint(hint)];
+        if let Some(tls) = tls {
+            if before.is_some() {
+                return error(
+                    "tls",
+                    "TLS ends only at a proxy that is connected to",
+                    "give it `listen` and `upstream` instead of `before`",
+                );
+            }
+            if !speaks.is_http() {
+                return error("tls", "TLS ends only at a proxy that understands HTTP", "`speaks: http`, or `sse`, or `s3`");
+            }
+            if let Some((field, why)) = tls.contradiction() {
+                return vec![SpecError::new(format!("tls.{field}"), why)];
+            }
+        }
         match (listen, upstream, before, ports) {
             (Some(listen), Some(upstream), None, None) if is_itself(listen, upstream) => {
                 error("upstream", "the proxy would stand before itself", "`listen` is where the application connects")
@@ -89,11 +108,29 @@ impl TargetKind for Proxy {
         }
     }
 
+    fn excludes(&self, selector: &Selector, other: &Selector) -> Option<SpecError> {
+        let at = |one: &Selector| one.listen.clone().zip(one.upstream.clone());
+        let ((listen, upstream), (other_listen, other_upstream)) = at(selector).zip(at(other))?;
+        let what = |one: &Selector| (one.upstream.clone(), one.speaks, one.tls.clone());
+        if is_itself(&listen, &other_listen) && what(selector) != what(other) {
+            let message = format!("another proxy listens on {listen} already, with other words");
+            return Some(SpecError::new("listen", message).hint("give each an address of its own, or describe both alike"));
+        }
+        let round = is_itself(&other_listen, &upstream) && is_itself(&listen, &other_upstream);
+        round.then(|| {
+            SpecError::new("upstream", "this proxy and another would stand before each other: connections would go round for ever")
+                .hint("`upstream` is what the application would use without any proxy")
+        })
+    }
+
     fn system(&self, set: &str, selector: &Selector, context: &ResolveContext) -> Result<Vec<SystemProcess>, ResolveError> {
+        if let Some(tls) = &selector.tls {
+            tls.made(&context.folder).map_err(|e| ResolveError::new(format!("TLS cannot end at the proxy: {e}")))?;
+        }
         let mut processes = Vec::new();
         for stand in stands(selector, context)? {
             match state(&stand.control) {
-                Ok(found) => stand.is_meant(&found, selector)?,
+                Ok(found) => stand.is_meant(&found, selector, context)?,
                 Err(ControlError::Gone(_)) => {
                     remove_what_a_dead_one_left(&stand.control);
                     let number = if processes.is_empty() { String::new() } else { format!(" {}", processes.len() + 1) };
@@ -110,12 +147,12 @@ impl TargetKind for Proxy {
         for stand in stands(selector, context)? {
             match state(&stand.control) {
                 Ok(there) => {
-                    stand.is_meant(&there, selector)?;
+                    stand.is_meant(&there, selector, context)?;
                     found.push(stand.member(selector));
                 }
                 Err(ControlError::Gone(_)) => {
                     let words = stand.command(selector).join(" ");
-                    return Err(ResolveError::nothing(format!("{} does not stand", stand.label)).hint(format!("`{words}` starts it")));
+                    return Err(ResolveError::nothing(format!("proxy {} does not stand", stand.name)).hint(format!("`{words}` starts it")));
                 }
                 Err(error) => return Err(ResolveError::new(error.to_string())),
             }
@@ -133,8 +170,10 @@ fn remove_what_a_dead_one_left(control: &Path) {
 
 /// One proxy, whether it stands or not.
 struct Stand {
-    /// What a person calls it.
-    label: String,
+    /// What a person calls it, behind the word "proxy".
+    name: String,
+    /// Where it listens; a redirected one has no address that anybody would know, and is called by what it stands before.
+    listen: String,
     /// Where it stands, in words that find it again.
     place: String,
     control: PathBuf,
@@ -154,7 +193,13 @@ fn endpoint(listen: &Address, upstream: &Address) -> Result<Stand, ResolveError>
     let found = (listen.host(), listen.port()).to_socket_addrs().map(|mut all| all.next());
     let at: SocketAddr = found.ok().flatten().ok_or_else(|| ResolveError::new(format!("{listen} has no address")))?;
     let words = ["--listen".to_owned(), at.to_string(), "--upstream".to_owned(), upstream.to_string()];
-    Ok(Stand { label: format!("proxy {at} before {upstream}"), place: at.to_string(), control: place(at), words: words.into() })
+    Ok(Stand {
+        name: format!("{at} before {upstream}"),
+        listen: at.to_string(),
+        place: at.to_string(),
+        control: place(at),
+        words: words.into(),
+    })
 }
 
 /// One for each network namespace in which members of the set live.
@@ -181,7 +226,8 @@ fn redirected(set: &str, namespace: u64, member: &Target, ports: Option<&Ports>,
     let listed: Vec<String> = ports.iter().map(u16::to_string).collect();
     let listed = listed.join(",");
     Ok(Stand {
-        label: format!("proxy before {set}, port {listed}"),
+        name: format!("before {set}, port {listed}"),
+        listen: format!("before {set}, port {listed}"),
         place: format!("{namespace}:{listed}"),
         control: place_before(namespace, &ports),
         words: vec!["--before".into(), process.to_string(), "--ports".into(), listed],
@@ -191,7 +237,8 @@ fn redirected(set: &str, namespace: u64, member: &Target, ports: Option<&Ports>,
 impl Stand {
     fn command(&self, selector: &Selector) -> Vec<String> {
         let speaks = ["--speaks".to_owned(), selector.speaks.word().to_owned()];
-        ["chaos".to_owned(), "proxy".to_owned()].into_iter().chain(self.words.iter().cloned()).chain(speaks).collect()
+        let tls = selector.tls.iter().flat_map(Termination::words);
+        ["chaos".to_owned(), "proxy".to_owned()].into_iter().chain(self.words.iter().cloned()).chain(speaks).chain(tls).collect()
     }
 
     fn process(&self, name: String, selector: &Selector, context: &ResolveContext) -> SystemProcess {
@@ -221,10 +268,14 @@ impl Stand {
     }
 
     /// The proxy that stands is the one that is meant.
-    fn is_meant(&self, found: &State, selector: &Selector) -> Result<(), ResolveError> {
+    fn is_meant(&self, found: &State, selector: &Selector, context: &ResolveContext) -> Result<(), ResolveError> {
+        if let Some(run) = found.run.as_ref().filter(|run| **run != context.run) {
+            let message = format!("the proxy on {} (pid {}) belongs to the run {run}, and ends with it", found.listen, found.pid);
+            return Err(ResolveError::new(message).hint("wait until that is over, or let a `chaos proxy` stand for both"));
+        }
         let upstream = selector.upstream.as_ref().map(Address::to_string);
         if found.upstream == upstream && found.speaks == selector.speaks {
-            return Ok(());
+            return ends_tls_as_meant(found, selector);
         }
         let original = || "what each connection was going to".to_owned();
         Err(ResolveError::new(format!(
@@ -241,14 +292,14 @@ impl Stand {
 
     fn member(self, selector: &Selector) -> Target {
         let facet = ProxyFacet {
-            listen: self.place.clone(),
+            listen: self.listen,
             upstream: selector.upstream.as_ref().map(Address::to_string),
             speaks: selector.speaks.word().to_owned(),
             control: self.control,
         };
         Target {
             identity: Identity(format!("proxy:{}", self.place)),
-            label: self.label,
+            label: format!("proxy {}", self.name),
             place: "here".into(),
             order: self.place,
             healthy: true,
@@ -257,6 +308,16 @@ impl Stand {
             facets: Facets { proxy: Some(facet), ..Facets::default() },
         }
     }
+}
+
+fn ends_tls_as_meant(found: &State, selector: &Selector) -> Result<(), ResolveError> {
+    let does = match (found.ends_tls, selector.tls.is_some()) {
+        (true, false) => "ends TLS, which is not asked for",
+        (false, true) => "lets TLS pass, and is to end it",
+        _ => return Ok(()),
+    };
+    let message = format!("the proxy on {} (pid {}) {does}", found.listen, found.pid);
+    Err(ResolveError::new(message).hint("stop it, or describe it as it is"))
 }
 
 #[cfg(test)]

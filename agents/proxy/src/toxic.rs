@@ -111,6 +111,12 @@ impl Speaks {
     /// Every one.
     pub const ALL: [Self; 6] = [Self::Tcp, Self::Http, Self::Sse, Self::S3, Self::Redis, Self::Postgres];
 
+    /// Does it understand HTTP?
+    #[must_use]
+    pub const fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Sse | Self::S3)
+    }
+
     /// The word in the file.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -327,6 +333,8 @@ pub struct ArmedToxic {
     pub since: Mono,
     /// Connections with a lower number were open already then.
     pub first_new: u64,
+    /// So many connections could not be led to the upstream before.
+    pub unreachable_before: u64,
     /// The share of connections that meets it.
     pub connections: Percent,
     /// What it does.

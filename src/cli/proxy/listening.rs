@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use chaos_core::literal::{Address, LiteralError};
 
-/// An address whose host may be left out (every address of this machine), and whose port may be 0 (the kernel gives one).
+/// An address whose host may be left out (`:6390`: every address of this machine), and whose port may be 0 (the kernel gives one).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listening(String);
 
@@ -20,6 +20,12 @@ impl FromStr for Listening {
     type Err = LiteralError;
 
     fn from_str(text: &str) -> Result<Self, LiteralError> {
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(LiteralError::new(
+                "an address needs its host",
+                format!("`127.0.0.1:{text}`, or `:{text}` for every address of this machine"),
+            ));
+        }
         let host = if text.starts_with(':') { "[::]" } else { "" };
         let (address, port) = text.strip_suffix(":0").map_or((text, ""), |address| (address, ":1"));
         format!("{host}{address}{port}").parse::<Address>()?;
@@ -42,7 +48,7 @@ mod tests {
         for text in ["127.0.0.1:6390", "127.0.0.1:0", "localhost:0", "[::1]:80", ":6390", ":0"] {
             assert_eq!(text.parse::<Listening>().map(|l| l.to_string()).as_deref(), Ok(text), "{text}");
         }
-        for text in ["", "foo", "127.0.0.1:99999", "127.0.0.1", "::1:80", "x:00"] {
+        for text in ["", "foo", "127.0.0.1:99999", "127.0.0.1", "::1:80", "x:00", "6390"] {
             assert!(text.parse::<Listening>().is_err(), "{text}");
         }
     }

@@ -12,7 +12,7 @@ use super::patience::Late;
 use super::{Builder, Found};
 use crate::experiment::problems::meant;
 use crate::experiment::tree::{Data, Node, Place};
-use crate::experiment::{file, pick, walk};
+use crate::experiment::{file, namesake, pick, walk};
 
 /// What a step may begin with.
 pub(super) const ACTIONS: [&str; 5] = ["inject", "wait", "wait_for", "run", "parallel"];
@@ -160,6 +160,9 @@ impl<'b> Builder<'b> {
         let before = self.problems.list.len();
         let with = self.fault_fields(node, fault);
         let right = self.problems.list.len() == before;
+        if let Some((set, place)) = into.as_ref().filter(|_| right) {
+            self.suits(set, *place, fault, &with);
+        }
         let meanwhile = node.get("meanwhile").map(|node| {
             let inside = Around { path: &format!("{path}.meanwhile"), depth: around.depth + 1, parallel: false };
             self.steps(node, inside)
@@ -199,7 +202,7 @@ impl<'b> Builder<'b> {
             0 => format!("`chaos faults` lists {}", known.len()),
             _ => format!("`chaos faults {family}` lists {related}"),
         };
-        let meant = meant(kind, known);
+        let meant = namesake::in_family(kind, &known).or_else(|| meant(kind, known));
         let hint = meant.map_or(lists.clone(), |meant| format!("did you mean `{meant}`? {lists}"));
         self.problems.error(place, "unknown-fault", format!("unknown fault `{kind}`"), hint);
         // Where the word is all but right, the rest of the step is checked as if it were.
@@ -216,13 +219,24 @@ impl<'b> Builder<'b> {
         // A kind of target that does not exist has its own error.
         if let Some(kind) = self.kind_of_set(set).filter(|kind| vocabulary.kinds.get(kind).is_some() && !takes.contains(&kind.as_str())) {
             let fitting = |other: &&dyn AnyFault| other.profile().takes.contains(&kind.as_str()) && !other.profile().internal;
+            let fitting: Vec<&str> = vocabulary.faults.iter().filter(fitting).map(AnyFault::kind).collect();
             // Their families: there are dozens of kinds.
-            let mut others: Vec<String> =
-                vocabulary.faults.iter().filter(fitting).filter_map(|f| Some(format!("{}.*", f.kind().split_once('.')?.0))).collect();
+            let mut others: Vec<String> = fitting.iter().filter_map(|kind| Some(format!("{}.*", kind.split_once('.')?.0))).collect();
             others.dedup();
+            let meant = namesake::elsewhere(fault.kind(), &fitting).map_or_else(String::new, |kind| format!("did you mean `{kind}`? "));
             let message = format!("{} takes {}, and `{set}` is of kind `{kind}`", fault.kind(), takes.join(" or "));
-            let hint = (!others.is_empty()).then(|| format!("into `{kind}` go {}: `chaos faults` lists them", others.join(", ")));
+            let hint = (!others.is_empty()).then(|| format!("{meant}into `{kind}` go {}: `chaos faults` lists them", others.join(", ")));
             self.problems.error(place, "wrong-kind", message, hint);
+        }
+    }
+
+    /// What the set's selector shows of the fault's chances.
+    fn suits(&mut self, set: &str, place: Place, fault: Option<&dyn AnyFault>, with: &Json) {
+        let Some((fault, kind)) = fault.zip(self.kind_of_set(set)) else { return };
+        let node = self.names.targets.iter().find(|known| known.name == set).and_then(|known| known.node.get(&kind));
+        let Some(selector) = node.filter(|_| fault.profile().takes.contains(&kind.as_str())).map(walk::free) else { return };
+        if let Some(error) = fault.fits(with, &selector) {
+            self.problems.error(place, "wrong-kind", error.message, error.hint);
         }
     }
 

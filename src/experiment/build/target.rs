@@ -22,7 +22,10 @@ impl Builder<'_> {
         for (name, place, node) in defined {
             let (set, others) = self.target_set(name.clone(), place, node);
             refers.insert(name, (place, others));
-            sets.extend(set);
+            if let Some(set) = set {
+                self.excluded(&set, &sets, node);
+                sets.push(set);
+            }
         }
         self.circles(&refers);
         sets
@@ -42,6 +45,18 @@ impl Builder<'_> {
         let at = self.at(at, node);
         let expect = node.get("expect").and_then(|value| self.expected(value));
         (Some(TargetSet { name, kind: key.text.clone(), selector: selected, at, expect }), others)
+    }
+
+    /// Sets that cannot both be.
+    fn excluded(&mut self, set: &TargetSet, before: &[TargetSet], node: &Node) {
+        let vocabulary = self.vocabulary;
+        let Some((kind, selector)) = vocabulary.kinds.get(&set.kind).zip(node.get(&set.kind)) else { return };
+        for other in before.iter().filter(|other| other.kind == set.kind) {
+            if let Some(error) = kind.excludes(&set.selector, &other.selector) {
+                let message = format!("{} (target set `{}`)", error.message, other.name);
+                self.problems.error(selector.find(&error.path).place, "conflict", message, error.hint);
+            }
+        }
     }
 
     /// The key that says the kind: the first.

@@ -25,6 +25,11 @@ pub trait TargetKind: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Why this set and another of the same kind and file cannot both be, by path in this one's selector. Needs no world.
+    fn excludes(&self, _selector: &Self::Selector, _other: &Self::Selector) -> Option<SpecError> {
+        None
+    }
+
     /// The processes that must stand for the whole run so that the members exist: proxies. Started as processes of `system:`, before the
     /// baseline, and stopped at the end. Those that stand already are not among them.
     ///
@@ -63,6 +68,8 @@ pub trait AnyTargetKind: Send + Sync {
     fn schema(&self) -> Schema;
     /// Errors in a selector that need no world, by path.
     fn check(&self, selector: &Value) -> Vec<SpecError>;
+    /// See [`TargetKind::excludes`]; selectors that do not decode exclude nothing, for their own errors are told.
+    fn excludes(&self, selector: &Value, other: &Value) -> Option<SpecError>;
     /// See [`TargetKind::system`].
     ///
     /// # Errors
@@ -135,6 +142,11 @@ impl<K: TargetKind> AnyTargetKind for Erased<K> {
             Ok(selector) => self.0.check(&selector),
             Err(e) => vec![e],
         }
+    }
+
+    fn excludes(&self, selector: &Value, other: &Value) -> Option<SpecError> {
+        let decoded = |selector: &Value| crate::table::decode_spec::<K::Selector>(selector).ok();
+        self.0.excludes(&decoded(selector)?, &decoded(other)?)
     }
 
     fn system(&self, set: &str, selector: &Value, context: &ResolveContext) -> Result<Vec<SystemProcess>, ResolveError> {

@@ -20,6 +20,9 @@ use crate::engine::{MOST_TOXICS, Proxy};
 /// How many may speak at once: whoever armed a toxic keeps its connection, and others are still to be heard.
 const MOST: usize = 2 * MOST_TOXICS;
 
+/// A connection that holds no toxic and says nothing for so long makes room for others.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// After this long somebody listens on a socket that was made, or nobody ever will.
 const SETTLED: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -87,7 +90,7 @@ async fn accept(socket: &ControlSocket, proxy: Arc<Proxy>) {
             Ok((stream, _)) if is_ours(&stream) => {
                 let proxy = Arc::clone(&proxy);
                 tokio::spawn(async move {
-                    Session { proxy, armed: Vec::new() }.serve(stream).await;
+                    Session { proxy, armed: Vec::new(), idle: IDLE }.serve(stream).await;
                     drop(place);
                 });
             }
@@ -106,6 +109,8 @@ fn is_ours(stream: &UnixStream) -> bool {
 struct Session {
     proxy: Arc<Proxy>,
     armed: Vec<Held>,
+    /// [`IDLE`], or less in a test.
+    idle: Duration,
 }
 
 /// A toxic that a connection holds.
@@ -141,15 +146,17 @@ impl Session {
             match tokio::time::timeout(self.next_end(), read).await {
                 Ok(Ok(1..)) if line.last() == Some(&b'\n') => return Some(line),
                 Ok(_) => return None,
+                Err(_) if self.armed.is_empty() => return None,
                 Err(_) => self.end(),
             }
         }
     }
 
-    /// How long until something has had its time. Boot time runs on while the machine sleeps and this timer does not: look often.
+    /// How long until something has had its time, or until nobody is waited for any longer. Boot time runs on while the machine sleeps and this timer does not: look often.
     fn next_end(&self) -> Duration {
         let first = self.armed.iter().filter_map(|held| held.until).min();
-        first.map_or(Duration::MAX, |first| first.from_now().clamp(Duration::from_millis(1), Duration::from_secs(1)))
+        let nothing = if self.armed.is_empty() { self.idle } else { Duration::MAX };
+        first.map_or(nothing, |first| first.from_now().clamp(Duration::from_millis(1), Duration::from_secs(1)))
     }
 
     fn end(&mut self) {
@@ -187,5 +194,34 @@ impl Drop for Session {
         for held in &self.armed {
             self.proxy.disarm(&held.id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::{Engine, ProxyConfig, Upstream};
+    use crate::toxic::Speaks;
+
+    #[tokio::test]
+    async fn who_holds_nothing_and_says_nothing_makes_room() {
+        let engine = Engine::start().expect("an engine");
+        let upstream = Upstream::Fixed("127.0.0.1:9".parse().expect("an address"));
+        let config = ProxyConfig { listen: ([127, 0, 0, 1], 0).into(), upstream, speaks: Speaks::Tcp };
+        let proxy = engine.open(config).expect("it opens");
+        let begun = |proxy: &Arc<Proxy>| {
+            let (ours, theirs) = UnixStream::pair().expect("a pair");
+            let mut session = Session { proxy: Arc::clone(proxy), armed: Vec::new(), idle: Duration::from_millis(100) };
+            (ours, tokio::spawn(async move { session.serve(theirs).await }))
+        };
+        let (_silent, session) = begun(&proxy);
+        tokio::time::timeout(Duration::from_secs(60), session).await.expect("it ends").expect("in good order");
+        let (mut holding, session) = begun(&proxy);
+        let arm = Ask::Arm { id: "a".into(), kind: "tcp.latency".into(), with: json!({"delay": "1ms"}), until: None };
+        holding.write_all(&[serde_json::to_vec(&arm).expect("a line"), b"\n".to_vec()].concat()).await.expect("it is asked");
+        assert!(tokio::time::timeout(Duration::from_secs(1), session).await.is_err(), "its toxic is held by it");
+        assert_eq!(proxy.toxics().len(), 1);
     }
 }

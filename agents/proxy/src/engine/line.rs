@@ -82,12 +82,21 @@ struct State {
 struct Running {
     toxic: Arc<ArmedToxic>,
     stream: Box<dyn Stream>,
+    /// What waits has not met it yet.
+    is_new: bool,
 }
 
 impl Running {
     fn met(&self, what: Meets) {
         if self.stream.meets() == what {
             self.toxic.met();
+        }
+    }
+
+    /// What waits meets only those that have come since.
+    fn met_if_new(&self, what: Meets) {
+        if self.is_new {
+            self.met(what);
         }
     }
 }
@@ -133,7 +142,7 @@ impl Line {
         if state.finish.is_none() && state.ended.is_none() {
             state.refresh();
             let arrived = Mono::now();
-            let due = state.end_due(arrived);
+            let due = state.end_due(arrived, Running::met);
             state.finish = Some((finish, arrived, due));
         }
         if let Some(driver) = &state.driver {
@@ -228,7 +237,7 @@ impl State {
             }
         }
         let arrived = Mono::now();
-        let due = self.due(arrived);
+        let due = self.due(arrived, Running::met);
         self.queue.push(bytes, arrived, due);
         if by_driver {
             let _ = self.drive(cx);
@@ -237,21 +246,21 @@ impl State {
         }
     }
 
-    /// When bytes that arrived then may go on, never before those in front of them.
-    fn due(&mut self, arrived: Mono) -> Mono {
+    /// When bytes that arrived then may go on, never before those in front of them. Each toxic is told to `met`.
+    fn due(&mut self, arrived: Mono, met: fn(&Running, Meets)) -> Mono {
         let mut due = arrived;
         for running in &mut self.streams {
-            running.met(Meets::Bytes);
+            met(running, Meets::Bytes);
             due = running.stream.due(due);
         }
         self.last_due = self.last_due.max(due);
         self.last_due
     }
 
-    /// When the end that arrived then may go on.
-    fn end_due(&mut self, arrived: Mono) -> Mono {
+    /// When the end that arrived then may go on. Each toxic is told to `met`.
+    fn end_due(&mut self, arrived: Mono, met: fn(&Running, Meets)) -> Mono {
         self.streams.iter_mut().fold(arrived, |due, running| {
-            running.met(Meets::TheEnd);
+            met(running, Meets::TheEnd);
             running.stream.end_due(due)
         })
     }
@@ -367,11 +376,12 @@ impl State {
         let mut before = std::mem::take(&mut self.streams);
         for toxic in self.live.current() {
             let known = before.iter().position(|r| r.toxic.identity() == toxic.identity());
+            let is_new = known.is_none();
             let stream = match known {
                 Some(at) => Some(before.swap_remove(at).stream),
                 None => toxic.act.transport().and_then(|act| act.stream(way, Chance::new(toxic.seed, connection * 2 + way as u64))),
             };
-            self.streams.extend(stream.map(|stream| Running { toxic: Arc::clone(toxic), stream }));
+            self.streams.extend(stream.map(|stream| Running { toxic: Arc::clone(toxic), stream, is_new }));
         }
         self.restamp();
     }
@@ -379,10 +389,10 @@ impl State {
     fn restamp(&mut self) {
         self.last_due = Mono(0);
         let mut queue = std::mem::take(&mut self.queue);
-        queue.stamp(|arrived| self.due(arrived));
+        queue.stamp(|arrived| self.due(arrived, Running::met_if_new));
         self.queue = queue;
         if let Some((finish, arrived, _)) = self.finish {
-            let due = self.end_due(arrived);
+            let due = self.end_due(arrived, Running::met_if_new);
             self.finish = Some((finish, arrived, due));
         }
         self.waiting.drain(..).for_each(Waker::wake);

@@ -65,6 +65,12 @@ impl Proxy {
         self.speaks
     }
 
+    /// Does TLS end here?
+    #[must_use]
+    pub fn ends_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// How many connections it has accepted.
     #[must_use]
     pub fn connections(&self) -> u64 {
@@ -119,6 +125,7 @@ impl Proxy {
                 generation: before.generation + 1,
                 since: before.since,
                 first_new: before.first_new,
+                unreachable_before: before.unreachable_before,
                 hits: Arc::clone(&before.hits),
                 ..toxic
             });
@@ -159,6 +166,7 @@ impl Proxy {
             generation: 0,
             since: Mono::now(),
             first_new: self.connections(),
+            unreachable_before: self.unreachable().map_or(0, |u| u.connections),
             connections: made.connections,
             act: made.act,
             hits: Arc::new(AtomicU64::new(0)),

@@ -11,10 +11,13 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use super::clock::Clock;
 use super::limits::is_exhausted;
+use crate::control::{place, state};
 
 /// How often, and how long apart, a connection is tried again when this process has run out of something.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
+/// So many proxies behind one another are followed.
+const LONGEST_WAY: usize = 16;
 
 /// What a proxy stands before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,25 @@ impl Upstream {
         let Self::Fixed(to) = self else { return false };
         to.port() == listen.port()
             && (to.host(), to.port()).to_socket_addrs().is_ok_and(|mut all| all.any(|to| reaches(to.ip().to_canonical(), listen.ip())))
+    }
+
+    /// The proxies of this user through which what is sent to the upstream would come back to where a proxy listens; none: it does not.
+    ///
+    /// The last proxy of a ring is the one that is refused. Names and proxies that are not there yet lead nowhere.
+    pub(super) fn comes_back_to(&self, listen: SocketAddr) -> Option<Vec<String>> {
+        let Self::Fixed(first) = self else { return None };
+        let (mut way, mut to) = (Vec::new(), first.clone());
+        while way.len() < LONGEST_WAY {
+            let at = (to.host(), to.port()).to_socket_addrs().ok()?.next()?;
+            let everywhere = if at.is_ipv4() { IpAddr::from([0, 0, 0, 0]) } else { IpAddr::from([0; 16]) };
+            let there = [at.ip(), everywhere].into_iter().find_map(|ip| state(&place(SocketAddr::new(ip, at.port()))).ok())?;
+            to = there.upstream.as_ref()?.parse().ok()?;
+            way.push(there.listen);
+            if Self::Fixed(to.clone()).is(listen) {
+                return Some(way);
+            }
+        }
+        None
     }
 
     async fn once(&self, client: &TcpStream) -> io::Result<TcpStream> {

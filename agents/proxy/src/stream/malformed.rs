@@ -26,7 +26,8 @@ impl Toxic for Malformed {
     fn text() -> Text {
         Text {
             summary: "damages one token of event streams",
-            about: "The data of the token after so many is cut in half, so that its JSON is none; everything after it passes as it came. A \
+            about: "The data of the token after so many is cut in half, so that its JSON is none, and of its other \
+                fields only its name is kept; everything after it passes as it came. A \
                 token is an event with a piece of text in it: of an OpenAI style stream a chunk that says something, of any other \
                 stream each event.",
             example: "inject: stream.malformed\ninto: model\nwith: {after_tokens: 5}\nfor: 60s",

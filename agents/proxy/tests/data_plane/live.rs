@@ -47,6 +47,24 @@ fn what_waits_in_a_delay_goes_at_once_when_it_is_taken_back() {
 }
 
 #[test]
+fn what_waits_is_counted_once_however_often_other_toxics_change() {
+    let proxy = Standing::before(echo(), Speaks::Tcp);
+    proxy.arm("slow", "tcp.latency", &json!({"delay": "1h"})).expect("it is armed");
+    let mut client = proxy.connect();
+    client.write_all(b"hello").expect("it is sent");
+    wait_for("it has met the delay", || proxy.toxics()[0].hits() > 0);
+    let met = proxy.toxics()[0].hits();
+    for _ in 0..20 {
+        proxy.arm("other", "tcp.slice", &json!({"size": "1 kB"})).expect("it is armed");
+        std::thread::sleep(Duration::from_millis(2));
+        proxy.disarm("other");
+    }
+    proxy.arm("late", "tcp.latency", &json!({"delay": "1ms", "direction": "both"})).expect("it is armed");
+    wait_for("what waits has met the new one", || proxy.toxics()[1].hits() > 0);
+    assert_eq!(proxy.toxics()[0].hits(), met);
+}
+
+#[test]
 fn a_blackhole_keeps_what_was_sent_and_gives_it_back_in_order() {
     let proxy = Standing::before(echo(), Speaks::Tcp);
     let mut client = proxy.connect();

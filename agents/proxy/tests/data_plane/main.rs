@@ -5,6 +5,7 @@ mod endings;
 mod fault;
 mod limits;
 mod live;
+mod messages;
 #[path = "../scenes/mod.rs"]
 mod scenes;
 mod transfer;

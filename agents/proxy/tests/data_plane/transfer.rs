@@ -11,15 +11,20 @@ use serde_json::{Value, json};
 
 use crate::scenes::{Standing, echo, upstream};
 
-fn transfer_bytes() -> usize {
-    std::env::var("CHAOS_TRANSFER_MB").ok().and_then(|mb| mb.parse().ok()).unwrap_or(64) * 1_000_000
+/// How much each test sends: so many megabytes, unless `CHAOS_TRANSFER_MB` says otherwise.
+pub(crate) fn transfer_bytes(megabytes: usize) -> usize {
+    std::env::var("CHAOS_TRANSFER_MB").ok().and_then(|mb| mb.parse().ok()).unwrap_or(megabytes) * 1_000_000
 }
 
 /// A long sequence that nothing lost, doubled or out of place can imitate.
-struct Sequence(u64);
+pub(crate) struct Sequence(u64);
 
 impl Sequence {
-    fn fill(&mut self, buffer: &mut [u8]) {
+    pub(crate) fn new() -> Self {
+        Self(1)
+    }
+
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) {
         for byte in buffer {
             self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             *byte = (self.0 >> 56) as u8;
@@ -42,7 +47,7 @@ fn there_and_back(proxy: &Standing, bytes: usize) {
 }
 
 fn send(to: &mut impl Write, bytes: usize) {
-    let (mut sequence, mut buffer, mut left) = (Sequence(1), vec![0; 100_000], bytes);
+    let (mut sequence, mut buffer, mut left) = (Sequence::new(), vec![0; 100_000], bytes);
     while left > 0 {
         let len = left.min(buffer.len());
         sequence.fill(&mut buffer[..len]);
@@ -52,7 +57,7 @@ fn send(to: &mut impl Write, bytes: usize) {
 }
 
 fn receive(from: &mut impl Read, bytes: usize) {
-    let (mut sequence, mut buffer, mut expected, mut left) = (Sequence(1), vec![0; 100_000], vec![0; 100_000], bytes);
+    let (mut sequence, mut buffer, mut expected, mut left) = (Sequence::new(), vec![0; 100_000], vec![0; 100_000], bytes);
     while left > 0 {
         let most = left.min(buffer.len());
         let read = from.read(&mut buffer[..most]).expect("it comes back");
@@ -68,7 +73,7 @@ fn through(toxics: &[(&str, Value)]) {
     for (kind, with) in toxics {
         proxy.arm(kind, kind, with).expect("it is armed");
     }
-    there_and_back(&proxy, transfer_bytes());
+    there_and_back(&proxy, transfer_bytes(64));
     assert!(proxy.toxics().iter().all(|t| t.hits() > 0 || !t.is_counted() || t.kind == "tcp.limit"), "each was met");
 }
 
@@ -97,15 +102,32 @@ fn everything_arrives_before_a_late_end_and_a_limit() {
     through(&[("tcp.slow_close", json!({"delay": "50ms"})), ("tcp.limit", json!({"bytes": "2 TB"}))]);
 }
 
+#[test]
+fn everything_arrives_on_a_connection_that_was_open_before_new_ones_are_refused() {
+    let proxy = Standing::before(echo(), Speaks::Tcp);
+    let mut to = proxy.connect();
+    to.write_all(b"!").expect("it is sent");
+    to.read_exact(&mut [0; 1]).expect("it is open");
+    proxy.arm("refuse", "tcp.refuse", &json!({})).expect("it is armed");
+    let mut from = to.try_clone().expect("a clone");
+    let bytes = transfer_bytes(16);
+    let sender = std::thread::spawn(move || {
+        send(&mut to, bytes);
+        to
+    });
+    receive(&mut from, bytes);
+    drop(sender.join());
+}
+
 /// Reads the head of a message of HTTP/1.1.
-fn head(from: &mut impl BufRead) -> String {
+pub(crate) fn head(from: &mut impl BufRead) -> String {
     let lines = from.lines().map_while(Result::ok).take_while(|line| !line.is_empty());
     lines.fold(String::new(), |head, line| head + &line + "\n")
 }
 
 #[test]
 fn everything_arrives_in_messages_of_http() {
-    let bytes = transfer_bytes();
+    let bytes = transfer_bytes(64);
     let proxy = Standing::before(
         upstream(move |client| {
             let mut from = BufReader::new(&client);
@@ -136,7 +158,7 @@ fn everything_arrives_in_commands_of_redis() {
     const VALUE: usize = 1_000_000;
     let proxy = Standing::before(echo(), Speaks::Redis);
     proxy.arm("slow", "redis.delay", &json!({"delay": "1ms"})).expect("it is armed");
-    let (times, frame) = (transfer_bytes() / VALUE, format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${VALUE}\r\n"));
+    let (times, frame) = (transfer_bytes(64) / VALUE, format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${VALUE}\r\n"));
     let mut to = proxy.connect();
     let mut from = to.try_clone().expect("a clone");
     let before = frame.clone();
@@ -184,7 +206,7 @@ fn everything_arrives_while_toxics_come_and_go() {
         }
         changes
     });
-    there_and_back(&proxy, transfer_bytes());
+    there_and_back(&proxy, transfer_bytes(64));
     stop.store(1, Ordering::Relaxed);
     assert!(changer.join().expect("it changes") > 3);
 }
