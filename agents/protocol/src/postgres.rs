@@ -9,7 +9,7 @@ mod message;
 mod statement;
 
 pub use frame::{Frame, FrameReader, HELD_MAX, Side};
-pub use message::{ErrorFields, error_response, ready_for_query};
+pub use message::{ErrorFields, error_response};
 pub use statement::{STATEMENT_KINDS, statements};
 
 /// What came is not PostgreSQL's protocol. Nothing after it can be understood.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chaos_core::Table;
 use chaos_core::fault::{
     Armed, Class, Fault, FaultError, InjectionId, Met, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
-    SecondNet, SpecError,
+    SecondNet, SpecError, UndoJson,
 };
 use chaos_core::target::{Facet, ProxyFacet, Target};
 use serde::{Deserialize, Serialize};
@@ -167,6 +167,14 @@ impl<T: Toxic> Fault for ToxicFault<T> {
             Some(why) => presence.finding(format!("{} could not reach {}: {why}", named(listen), upstream(&state))),
             None => presence,
         })
+    }
+
+    fn meets(&self, undo: &Undo, other: &str, others_undo: &UndoJson) -> Option<String> {
+        let Undo::V1 { listen, control, with, .. } = undo;
+        let Undo::V1 { control: others_control, with: others, .. } = Undo::deserialize(others_undo).ok()?;
+        let same = other == T::KIND && *control == others_control;
+        let toxics = same.then(|| T::deserialize(with).ok().zip(T::deserialize(&others).ok())).flatten();
+        toxics.filter(|(one, other)| one.meets(other)).map(|_| named(listen))
     }
 
     async fn revert(&self, undo: &Undo, world: &Proxies) -> Result<Reverted, FaultError> {

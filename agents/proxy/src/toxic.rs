@@ -62,6 +62,11 @@ pub trait Toxic: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'stat
         vec![Self::KIND.to_owned()]
     }
 
+    /// Would another of its kind act on some of the same, although what they claim differs?
+    fn meets(&self, _other: &Self) -> bool {
+        false
+    }
+
     /// Sentences for the plan about these very fields.
     fn notes(&self) -> Vec<String> {
         Vec::new()

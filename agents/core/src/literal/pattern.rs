@@ -55,6 +55,33 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// May a value fit both? False only where none does.
+    ///
+    /// ```
+    /// let pattern = |text: &str| text.parse::<chaos_core::literal::Pattern>().unwrap();
+    /// assert!(pattern("/v1/*").overlaps(&pattern("*/infer")));
+    /// assert!(!pattern("/v1/*").overlaps(&pattern("/v2/*")));
+    /// ```
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (one, other): (Vec<char>, Vec<char>) = (self.0.chars().collect(), other.0.chars().collect());
+        // `fits[b]`: may what is left of `one` and `other[b..]` become the same text? From the ends to the beginnings.
+        let mut fits: Vec<bool> = (0..=other.len()).map(|b| other[b..].iter().all(|c| *c == '*')).collect();
+        for a in (0..one.len()).rev() {
+            let mut next = vec![one[a] == '*' && fits[other.len()]; other.len() + 1];
+            for b in (0..other.len()).rev() {
+                next[b] = match (one[a], other[b]) {
+                    ('*', _) | (_, '*') => fits[b] || next[b + 1],
+                    (x, y) => (x == y || x == '?' || y == '?') && fits[b + 1],
+                };
+            }
+            fits = next;
+        }
+        fits[0]
+    }
+}
+
 impl FromStr for Pattern {
     type Err = LiteralError;
 

@@ -38,18 +38,6 @@ impl Head {
         Self::index(bytes[..end].to_vec()).map(|head| Some((head, end)))
     }
 
-    /// A head of our own: its first line and fields.
-    #[must_use]
-    pub fn new(first: &str, fields: &[(&str, &str)]) -> Self {
-        let mut bytes = clean(first).into_bytes();
-        bytes.extend_from_slice(b"\r\n\r\n");
-        let mut head = Self { first: 0..bytes.len() - 4, fields: Vec::new(), bytes };
-        for (name, value) in fields {
-            head.add(name, value);
-        }
-        head
-    }
-
     fn index(bytes: Vec<u8>) -> Result<Self, Malformed> {
         let mut lines = lines(&bytes).filter(|line| !line.is_empty());
         let first = lines.next().ok_or(Malformed::FirstLine)?;

@@ -47,12 +47,6 @@ pub fn error_response(sqlstate: &str, message: &str) -> Vec<u8> {
     framed(b'E', &body)
 }
 
-/// A `ReadyForQuery`: `I` idle, `T` in a transaction, `E` in one that failed.
-#[must_use]
-pub fn ready_for_query(status: u8) -> Vec<u8> {
-    framed(b'Z', &[status])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +58,5 @@ mod tests {
         assert_eq!(fields.code, "53300");
         assert_eq!((fields.severity.as_str(), fields.message.as_str()), ("ERROR", "too many clients already"));
         assert_eq!(ErrorFields::parse(&frame[..3]), ErrorFields::default());
-        assert_eq!(ready_for_query(b'I'), b"Z\0\0\0\x05I");
     }
 }

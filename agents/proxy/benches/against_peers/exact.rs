@@ -33,21 +33,24 @@ fn connected(at: SocketAddr) -> TcpStream {
     client
 }
 
-/// 50 ms asked, request after request on one connection.
+/// 50 ms asked, request after request on one connection; as often a plain sleep, and a request without proxy after it: what it costs
+/// to wake everybody up once they have been idle so long.
 pub fn delay() {
     const TIMES: usize = 200;
-    let hop = ours(endless());
+    let upstream = endless();
+    let hop = ours(upstream);
     let _armed = armed(hop.at, "tcp.latency", json!({"delay": "50ms"}));
-    let mut client = connected(hop.at);
-    let (mut asked, mut slept) = (Vec::new(), Vec::new());
+    let (mut client, mut straight) = (connected(hop.at), connected(upstream));
+    let (mut asked, mut slept, mut direct) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TIMES {
         asked.push(fetch(&mut client, 600));
         let begun = Instant::now();
         std::thread::sleep(Duration::from_millis(50));
         slept.push(begun.elapsed());
+        direct.push(fetch(&mut straight, 600));
     }
-    println!("\n50 ms asked, {TIMES} requests on one connection, a plain sleep of 50 ms after each");
-    for (name, times) in [("chaos", asked), ("plain sleep", slept)] {
+    println!("\n50 ms asked, {TIMES} requests on one connection; after each a plain sleep of 50 ms, and a request without proxy");
+    for (name, times) in [("chaos", asked), ("plain sleep", slept), ("direct", direct)] {
         println!("  {name:<14} p50 {:>7.2} ms   p99 {:>7.2} ms", quantile(times.clone(), 50), quantile(times, 99));
     }
 }

@@ -13,8 +13,9 @@ mod pass;
 mod peers;
 
 /// What can be measured, and how.
-const BENCHES: [(&str, fn()); 7] = [
+const BENCHES: [(&str, fn()); 8] = [
     ("http", pass::http),
+    ("messages", pass::messages),
     ("redis", pass::redis),
     ("bulk", pass::bulk),
     ("delay", exact::delay),

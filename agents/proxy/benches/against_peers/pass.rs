@@ -23,6 +23,19 @@ pub fn http() {
     }
 }
 
+/// The same where the proxies understand HTTP, with nothing to do about it: haproxy in its mode `http`.
+pub fn messages() {
+    if !has("wrk") || !has("nginx") {
+        return;
+    }
+    let (upstream, _web) = crate::peers::web(false);
+    let hops = crate::peers::hops_of_http(upstream);
+    for connections in [1, 32] {
+        println!("\nHTTP understood, keep-alive, {connections} connections");
+        compare(&hops, |hop| crate::load::wrk(hop.at, connections));
+    }
+}
+
 /// Redis, 32 connections.
 pub fn redis() {
     if !has("redis-server") || !has("redis-benchmark") {

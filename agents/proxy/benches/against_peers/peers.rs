@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use chaos_proxy::toxic::Speaks;
 use chaos_proxy::{ProxyConfig, Upstream};
 
-/// Set for the process of ours that is the proxy: where it listens, and what it stands before.
+/// Set for the process of ours that is the proxy: where it listens, what it stands before, and what it speaks.
 const PROXY: &str = "CHAOS_BENCH_PROXY";
 
 /// Is this process the proxy? Then it has been, until somebody ended it.
@@ -19,7 +19,7 @@ pub fn is_proxy() -> bool {
     let config = ProxyConfig {
         listen: addresses[0].parse().expect("an address"),
         upstream: Upstream::Fixed(addresses[1].parse().expect("an address")),
-        speaks: Speaks::Tcp,
+        speaks: if addresses.get(2) == Some(&"http") { Speaks::Http } else { Speaks::Tcp },
     };
     chaos_proxy::serve(vec![config], |_| Ok(())).expect("it serves");
     true
@@ -115,7 +115,7 @@ pub struct Hop {
 pub fn hops(upstream: SocketAddr) -> Vec<Hop> {
     let mut hops = vec![Hop { name: "direct", at: upstream, running: None }, ours(upstream)];
     if has("haproxy") {
-        hops.push(haproxy(upstream));
+        hops.push(haproxy("tcp", upstream));
     }
     if has("nginx") {
         hops.push(nginx_stream(upstream));
@@ -123,22 +123,35 @@ pub fn hops(upstream: SocketAddr) -> Vec<Hop> {
     hops
 }
 
+/// Nothing, and ours and haproxy where they understand HTTP, before one upstream.
+pub fn hops_of_http(upstream: SocketAddr) -> Vec<Hop> {
+    let mut hops = vec![Hop { name: "direct", at: upstream, running: None }, speaking("http", upstream)];
+    if has("haproxy") {
+        hops.push(haproxy("http", upstream));
+    }
+    hops
+}
+
 /// Ours, in a process of its own.
 pub fn ours(upstream: SocketAddr) -> Hop {
+    speaking("tcp", upstream)
+}
+
+fn speaking(speaks: &str, upstream: SocketAddr) -> Hop {
     let at = free();
     let running = Running::start("ours", at, |_| {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.env(PROXY, format!("{at} {upstream}"));
+        command.env(PROXY, format!("{at} {upstream} {speaks}"));
         command
     });
     Hop { name: "chaos", at, running: Some(running) }
 }
 
-fn haproxy(upstream: SocketAddr) -> Hop {
+fn haproxy(mode: &str, upstream: SocketAddr) -> Hop {
     let at = free();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let config = format!(
-        "global\n  nbthread {cores}\n  maxconn 9000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n\
+        "global\n  nbthread {cores}\n  maxconn 9000\ndefaults\n  mode {mode}\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n\
         listen l\n  bind {at}\n  server s {upstream}\n"
     );
     let running = Running::start("haproxy", at, |folder| {

@@ -57,6 +57,10 @@ impl Toxic for Abort {
         self.select.claims(Self::KIND)
     }
 
+    fn meets(&self, other: &Self) -> bool {
+        self.select.meets(&other.select)
+    }
+
     fn notes(&self) -> Vec<String> {
         vec!["answers that meet it stay broken off".into()]
     }

@@ -18,6 +18,10 @@ pub(super) trait Sink: Send {
     fn content(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
     /// Sends what it kept.
     fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+    /// Waits until the receiver has lost interest; for ever where that is seen elsewhere.
+    fn given_up(&mut self) -> impl Future<Output = io::Error> + Send {
+        std::future::pending()
+    }
 }
 
 /// How it goes on.
@@ -105,10 +109,19 @@ impl Content {
             Limit::Cut(ending) => Ok(Flow::Cut(ending)),
             Limit::Hold => {
                 sink.flush().await?;
-                guide.hold(&toxic).await;
+                unless_given_up(guide.hold(&toxic), sink).await?;
                 Ok(Flow::On)
             }
         }
+    }
+}
+
+/// Waits for a toxic, or until the receiver has lost interest.
+pub(super) async fn unless_given_up(waiting: impl Future<Output = ()> + Send, sink: &mut impl Sink) -> io::Result<()> {
+    tokio::select! {
+        biased;
+        () = waiting => Ok(()),
+        error = sink.given_up() => Err(error),
     }
 }
 

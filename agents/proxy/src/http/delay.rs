@@ -48,6 +48,10 @@ impl Toxic for Delay {
         self.select.claims(Self::KIND)
     }
 
+    fn meets(&self, other: &Self) -> bool {
+        self.select.meets(&other.select)
+    }
+
     fn act(self) -> Act {
         Act::Http(Box::new(self))
     }

@@ -7,7 +7,7 @@ use chaos_core::clock::Mono;
 use chaos_protocol::sse::{Chunk, Event, EventReader};
 
 use super::act::{OnEvent, Place};
-use super::content::{Flow, Sink};
+use super::content::{Flow, Sink, unless_given_up};
 use super::exchange::{Exchange, Guide};
 use crate::toxic::ArmedToxic;
 
@@ -75,13 +75,13 @@ impl Events {
                 OnEvent::Wait(time) => {
                     toxic.met();
                     sink.flush().await?;
-                    guide.wait(&toxic, time).await;
+                    unless_given_up(guide.wait(&toxic, time), sink).await?;
                     continue;
                 }
                 OnEvent::Hold => {
                     toxic.met();
                     sink.flush().await?;
-                    guide.hold(&toxic).await;
+                    unless_given_up(guide.hold(&toxic), sink).await?;
                     continue;
                 }
                 OnEvent::Cut(ending) => {

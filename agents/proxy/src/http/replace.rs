@@ -116,6 +116,10 @@ impl Toxic for Replace {
         self.select.claims(Self::KIND)
     }
 
+    fn meets(&self, other: &Self) -> bool {
+        self.select.meets(&other.select)
+    }
+
     fn notes(&self) -> Vec<String> {
         vec!["answers that meet it stay changed, and whoever keeps them keeps them so".into()]
     }

@@ -66,6 +66,24 @@ impl Select {
         methods.chain(fields).collect()
     }
 
+    /// Are some exchanges meant by both, for certain? Where only a share is meant, what each draws composes.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let shares = [self.requests, self.connections, other.requests, other.connections];
+        let method = |one: &Self, other: &Self| {
+            one.methods.is_empty() || one.methods.iter().any(|m| other.methods.iter().any(|o| o.eq_ignore_ascii_case(m)))
+        };
+        let path = match (&self.path, &other.path) {
+            (Some(one), Some(other)) => one.overlaps(other),
+            _ => true,
+        };
+        let field = |(name, pattern): (&String, &Pattern)| {
+            other.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name)).all(|(_, other)| pattern.overlaps(other))
+        };
+        let methods = other.methods.is_empty() || method(self, other);
+        shares.iter().all(Option::is_none) && methods && path && self.headers.iter().all(field)
+    }
+
     /// What of a proxy a toxic of that kind takes for itself: the same exchanges cannot be meant twice.
     #[must_use]
     pub fn claims(&self, kind: &str) -> Vec<String> {

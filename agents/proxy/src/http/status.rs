@@ -82,6 +82,10 @@ impl Toxic for Status {
         self.select.claims(Self::KIND)
     }
 
+    fn meets(&self, other: &Self) -> bool {
+        self.select.meets(&other.select)
+    }
+
     fn notes(&self) -> Vec<String> {
         vec!["requests that meet it never get to the upstream, and are not sent later".into()]
     }

@@ -46,6 +46,10 @@ impl Toxic for Truncate {
         self.select.claims(Self::KIND)
     }
 
+    fn meets(&self, other: &Self) -> bool {
+        self.select.meets(&other.select)
+    }
+
     fn notes(&self) -> Vec<String> {
         vec!["answers that meet it stay shortened, and whoever keeps them keeps them so".into()]
     }

@@ -60,6 +60,11 @@ impl Toxic for Delay {
         kinds::claims(Self::KIND, &self.statements)
     }
 
+    fn meets(&self, other: &Self) -> bool {
+        let whole = self.connections == Percent::HUNDRED && other.connections == Percent::HUNDRED;
+        whole && kinds::meet(&self.statements, &other.statements)
+    }
+
     fn notes(&self) -> Vec<String> {
         vec![kinds::ENCRYPTED.to_owned()]
     }

@@ -27,6 +27,16 @@ pub(super) fn check(statements: &[String]) -> Vec<SpecError> {
         .collect()
 }
 
+/// Are some kinds meant by both?
+pub(super) fn meet(one: &[String], other: &[String]) -> bool {
+    let is_usual = |kind: &String| !OWN.iter().any(|own| own.eq_ignore_ascii_case(kind));
+    match (one, other) {
+        ([], []) => true,
+        ([], named) | (named, []) => named.iter().any(is_usual),
+        (one, other) => one.iter().any(|kind| other.iter().any(|other| other.eq_ignore_ascii_case(kind))),
+    }
+}
+
 /// What a toxic on these statements takes for itself.
 pub(super) fn claims(kind: &str, statements: &[String]) -> Vec<String> {
     if statements.is_empty() {

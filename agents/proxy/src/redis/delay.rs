@@ -30,6 +30,12 @@ pub(crate) struct Delay {
     connections: Percent,
 }
 
+impl Delay {
+    fn selection(&self) -> select::Selection<'_> {
+        select::Selection { commands: &self.commands, keys: &self.keys, unnamed: Unnamed::All }
+    }
+}
+
 impl Toxic for Delay {
     const KIND: &'static str = "redis.delay";
 
@@ -60,6 +66,11 @@ impl Toxic for Delay {
 
     fn claims(&self) -> Vec<String> {
         select::claims(Self::KIND, &self.commands)
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        let whole = self.connections == Percent::HUNDRED && other.connections == Percent::HUNDRED;
+        whole && self.selection().meets(&other.selection())
     }
 
     fn act(self) -> toxic::Act {

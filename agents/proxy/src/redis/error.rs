@@ -54,6 +54,10 @@ impl Error {
         Some(format!("{} {message}", self.error))
     }
 
+    fn selection(&self) -> select::Selection<'_> {
+        select::Selection { commands: &self.commands, keys: &self.keys, unnamed: self.unnamed() }
+    }
+
     fn unnamed(&self) -> Unnamed {
         match self.error.as_str() {
             "OOM" | "READONLY" | "MISCONF" | "NOREPLICAS" => Unnamed::Writes,
@@ -104,6 +108,11 @@ impl Toxic for Error {
 
     fn claims(&self) -> Vec<String> {
         select::claims(Self::KIND, &self.commands)
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        let whole = self.connections == Percent::HUNDRED && other.connections == Percent::HUNDRED;
+        whole && self.selection().meets(&other.selection())
     }
 
     fn act(self) -> toxic::Act {

@@ -26,6 +26,12 @@ pub(crate) struct Null {
     connections: Percent,
 }
 
+impl Null {
+    fn selection(&self) -> select::Selection<'_> {
+        select::Selection { commands: &self.commands, keys: &self.keys, unnamed: Unnamed::Reads }
+    }
+}
+
 impl Toxic for Null {
     const KIND: &'static str = "redis.null";
 
@@ -52,6 +58,11 @@ impl Toxic for Null {
 
     fn claims(&self) -> Vec<String> {
         select::claims(Self::KIND, &self.commands)
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        let whole = self.connections == Percent::HUNDRED && other.connections == Percent::HUNDRED;
+        whole && self.selection().meets(&other.selection())
     }
 
     fn act(self) -> toxic::Act {

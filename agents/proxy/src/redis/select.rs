@@ -122,6 +122,39 @@ pub(super) fn check(commands: &[String]) -> Vec<SpecError> {
         .collect()
 }
 
+/// The commands that a toxic means: those named, of those keys.
+pub(super) struct Selection<'a> {
+    pub(super) commands: &'a [String],
+    pub(super) keys: &'a [Pattern],
+    pub(super) unnamed: Unnamed,
+}
+
+impl Selection<'_> {
+    /// Are some commands meant by both?
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        let commands = match (self.commands, other.commands) {
+            ([], []) => self.unnamed == other.unnamed || self.unnamed == Unnamed::All || other.unnamed == Unnamed::All,
+            ([], named) => named.iter().any(|name| self.unnamed.has(name)),
+            (named, []) => named.iter().any(|name| other.unnamed.has(name)),
+            (one, other) => one.iter().any(|name| other.iter().any(|other| other.eq_ignore_ascii_case(name))),
+        };
+        let keys = self.keys.is_empty() || other.keys.is_empty();
+        commands && (keys || self.keys.iter().any(|key| other.keys.iter().any(|other| key.overlaps(other))))
+    }
+}
+
+impl Unnamed {
+    fn has(self, name: &str) -> bool {
+        let name = name.to_uppercase();
+        let (own, reads) = (OWN.contains(&name.as_str()), READS.contains(&name.as_str()));
+        match self {
+            Self::All => !own,
+            Self::Reads => reads,
+            Self::Writes => !own && !reads,
+        }
+    }
+}
+
 /// What a toxic on these commands takes for itself.
 pub(super) fn claims(kind: &str, commands: &[String]) -> Vec<String> {
     if commands.is_empty() {
@@ -141,6 +174,23 @@ mod tests {
             Ok(Some(Piece::Begins { head, .. })) => head,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn what_is_meant_by_two_is_told() {
+        let meet = |(one, keys, unnamed): (&[&str], &[&str], Unnamed), (other, others, of_other): (&[&str], &[&str], Unnamed)| {
+            let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+            let patterns = |keys: &[&str]| keys.iter().map(|k| k.parse().expect("a pattern")).collect::<Vec<Pattern>>();
+            let (a, b, c, d) = (names(one), patterns(keys), names(other), patterns(others));
+            Selection { commands: &a, keys: &b, unnamed }.meets(&Selection { commands: &c, keys: &d, unnamed: of_other })
+        };
+        let all = Unnamed::All;
+        assert!(meet((&[], &[], all), (&["get"], &[], all)));
+        assert!(meet((&["GET"], &["a:*"], all), (&["get", "SET"], &["*:7"], all)));
+        assert!(!meet((&["GET"], &["a:*"], all), (&["get"], &["b:*"], all)));
+        assert!(!meet((&[], &[], Unnamed::Writes), (&["GET"], &[], all)));
+        assert!(!meet((&[], &[], Unnamed::Writes), (&[], &[], Unnamed::Reads)));
+        assert!(!meet((&[], &[], all), (&["AUTH"], &[], all)));
     }
 
     #[test]

@@ -39,6 +39,12 @@ pub(crate) struct Stale {
     connections: Percent,
 }
 
+impl Stale {
+    fn selection(&self) -> select::Selection<'_> {
+        select::Selection { commands: &self.commands, keys: &self.keys, unnamed: Unnamed::Reads }
+    }
+}
+
 impl Toxic for Stale {
     const KIND: &'static str = "redis.stale";
 
@@ -70,6 +76,11 @@ impl Toxic for Stale {
 
     fn claims(&self) -> Vec<String> {
         select::claims(Self::KIND, &self.commands)
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        let whole = self.connections == Percent::HUNDRED && other.connections == Percent::HUNDRED;
+        whole && self.selection().meets(&other.selection())
     }
 
     fn act(self) -> toxic::Act {

@@ -30,6 +30,12 @@ pub(crate) struct Throttle {
     connections: Percent,
 }
 
+impl Throttle {
+    fn selection(&self) -> select::Selection<'_> {
+        select::Selection { commands: &self.commands, keys: &self.keys, unnamed: Unnamed::All }
+    }
+}
+
 impl Toxic for Throttle {
     const KIND: &'static str = "redis.throttle";
 
@@ -65,6 +71,11 @@ impl Toxic for Throttle {
 
     fn claims(&self) -> Vec<String> {
         select::claims(Self::KIND, &self.commands)
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        let whole = self.connections == Percent::HUNDRED && other.connections == Percent::HUNDRED;
+        whole && self.selection().meets(&other.selection())
     }
 
     fn act(self) -> toxic::Act {

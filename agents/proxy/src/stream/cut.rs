@@ -50,6 +50,10 @@ impl Toxic for Cut {
         self.select.claims(Self::KIND)
     }
 
+    fn meets(&self, other: &Self) -> bool {
+        self.select.meets(&other.select)
+    }
+
     fn notes(&self) -> Vec<String> {
         vec!["streams that meet it stay cut".into()]
     }

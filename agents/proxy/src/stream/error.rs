@@ -62,6 +62,10 @@ impl Toxic for Error {
         self.select.claims(Self::KIND)
     }
 
+    fn meets(&self, other: &Self) -> bool {
+        self.select.meets(&other.select)
+    }
+
     fn notes(&self) -> Vec<String> {
         vec!["streams that meet it end there, and are not resumed".into()]
     }

@@ -49,6 +49,10 @@ impl Toxic for Malformed {
         self.select.claims(Self::KIND)
     }
 
+    fn meets(&self, other: &Self) -> bool {
+        self.select.meets(&other.select)
+    }
+
     fn notes(&self) -> Vec<String> {
         vec!["one token of each stream that meets it is lost".into()]
     }

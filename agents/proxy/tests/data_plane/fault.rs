@@ -80,6 +80,53 @@ async fn rule_8_what_takes_the_same_excludes_itself_and_the_rest_composes() {
 }
 
 #[tokio::test]
+async fn faults_of_a_kind_that_mean_some_of_the_same_do_not_compose() {
+    let redis = Standing::before(echo(), Speaks::Redis);
+    let http = Standing::before(echo(), Speaks::Http);
+    let table = faults(&Arc::new(Proxies::new()));
+    let meets = async |proxy: &Standing, kind: &str, one: Value, other: Value| {
+        let (fault, target) = (table.get(kind).expect("the fault"), proxy.target());
+        let one = fault.prepare(&one, &target, &id("0.0.0")).await.expect("it is prepared").undo;
+        let other = fault.prepare(&other, &target, &id("0.0.1")).await.expect("it is prepared").undo;
+        assert_eq!(fault.meets(&one, kind, &other).is_some(), fault.meets(&other, kind, &one).is_some(), "either way round");
+        assert!(fault.meets(&one, "tcp.latency", &other).is_none(), "other kinds compose");
+        fault.meets(&one, kind, &other).is_some()
+    };
+    let slow = |more: Value| {
+        let mut with = json!({"delay": "5ms"});
+        with.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+        with
+    };
+    let redis_delay = async |one, other| meets(&redis, "redis.delay", slow(one), slow(other)).await;
+    assert!(redis_delay(json!({}), json!({"commands": ["GET"]})).await);
+    assert!(!redis_delay(json!({"keys": ["a:*"]}), json!({"keys": ["b:*"]})).await);
+    assert!(!redis_delay(json!({"commands": ["SET"]}), json!({"commands": ["GET"]})).await);
+    let http_delay = async |one, other| meets(&http, "http.delay", slow(one), slow(other)).await;
+    assert!(http_delay(json!({"path": "/v1/*"}), json!({})).await);
+    assert!(http_delay(json!({"methods": ["get"]}), json!({"methods": ["POST", "GET"]})).await);
+    assert!(!http_delay(json!({"path": "/v1/*"}), json!({"path": "/v2/*"})).await);
+    assert!(!http_delay(json!({"requests": "10%"}), json!({})).await, "a share composes");
+}
+
+#[tokio::test]
+async fn what_the_upstream_refused_while_a_toxic_is_in_force_is_found() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let proxy = Standing::before(free, Speaks::Tcp);
+    let table = faults(&Arc::new(Proxies::new()));
+    let fault = table.get("tcp.latency").expect("the fault");
+    let undo = fault.prepare(&json!({"delay": "5ms"}), &proxy.target(), &id("0.0.0")).await.expect("it is prepared").undo;
+    fault.inject(arm(id("0.0.0"), undo.clone())).await.expect("it is in force");
+    assert_eq!(fault.inspect(&undo).await.expect("it is seen").finding, None);
+    let client = proxy.connect();
+    crate::scenes::wait_for("the upstream was asked", || proxy.unreachable().is_some());
+    drop(client);
+    let presence = fault.inspect(&undo).await.expect("it is seen");
+    assert_eq!((presence.in_place, presence.met), (InPlace::Whole, Met::Idle));
+    assert!(presence.finding.as_ref().is_some_and(|f| f.contains("could not reach") && f.contains(&free.to_string())), "{presence:?}");
+    fault.revert(&undo).await.expect("it is taken back");
+}
+
+#[tokio::test]
 async fn when_the_proxy_itself_is_killed_nothing_is_in_force_and_nothing_is_left_to_take_back() {
     let proxy = Apart::before(echo(), [0, 0]);
     let facet = ProxyFacet { listen: proxy.listen.to_string(), upstream: None, speaks: "tcp".into(), control: place(proxy.listen) };

@@ -135,6 +135,11 @@ impl Sink for Frames<'_> {
     async fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    async fn given_up(&mut self) -> io::Error {
+        let reset = poll_fn(|cx| self.0.poll_reset(cx)).await;
+        io::Error::other(h2::Error::from(reset.unwrap_or(Reason::CANCEL)))
+    }
 }
 
 fn reason(error: io::Error) -> Broken {

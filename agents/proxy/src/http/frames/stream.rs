@@ -7,7 +7,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{Request, Response, request};
+use http::{Request, Response, Uri, request};
 
 use super::Broken;
 use super::answer::Answer;
@@ -56,8 +56,9 @@ impl Stream {
         Ok(())
     }
 
-    async fn forward(&mut self, parts: request::Parts, body: RecvStream, upstream: SendRequest<Bytes>) -> Result<(), Broken> {
+    async fn forward(&mut self, mut parts: request::Parts, body: RecvStream, upstream: SendRequest<Bytes>) -> Result<(), Broken> {
         let ended = body.is_end_stream();
+        parts.uri = absolute(&parts).ok_or(Broken(Reason::PROTOCOL_ERROR))?;
         let (answer, send) = upstream.ready().await?.send_request(Request::from_parts(parts, ()), ended)?;
         // The answer may come, and be complete, before the request is.
         let sending = async {
@@ -80,6 +81,17 @@ impl Stream {
         };
         Answer { exchange: &self.exchange, guide: &mut self.guide, respond: &mut self.respond }.relay(answer).await
     }
+}
+
+/// Where a request goes. A client may name the authority in `host` alone (RFC 9113 8.3.1).
+fn absolute(parts: &request::Parts) -> Option<Uri> {
+    if parts.uri.authority().is_some() {
+        return Some(parts.uri.clone());
+    }
+    let mut uri = parts.uri.clone().into_parts();
+    uri.authority = parts.headers.get(http::header::HOST)?.to_str().ok()?.parse().ok();
+    uri.scheme.get_or_insert(http::uri::Scheme::HTTP);
+    Uri::from_parts(uri).ok()
 }
 
 /// Passes the body of a request on.
