@@ -21,8 +21,8 @@ impl HostId {
         }
     }
 
-    /// The same machine; without a machine id, as in many containers, the same kernel, or the same name.
-    pub(crate) fn is_host_of(&self, other: &Self) -> bool {
+    /// Is it the same machine? Without a machine id, as in many containers, the same kernel, or the same name.
+    pub fn is_host_of(&self, other: &Self) -> bool {
         match (self.machine.is_empty(), other.machine.is_empty()) {
             (false, false) => self.machine == other.machine,
             (true, true) if self.name == other.name => true,

@@ -175,6 +175,8 @@ pub struct Published {
     pub host_ip: String,
     /// The port on the host.
     pub host_port: u16,
+    /// Did the engine choose it? Then it is another one after every start.
+    pub chosen: bool,
 }
 
 /// Where the root file system of a container lies on the engine's host. Empty paths where the driver says none.
@@ -277,14 +279,14 @@ impl Container {
             restart_policy: restart_policy_of(&host),
             auto_remove: host.auto_remove.unwrap_or_default(),
             networks: attachments(settings.networks.unwrap_or_default()),
-            published: published(settings.ports.unwrap_or_default()),
+            published: published(settings.ports.unwrap_or_default(), host.port_bindings.as_ref()),
             sandbox_key: settings.sandbox_key.unwrap_or_default(),
             limits: limits_of(&host),
             network_mode: host.network_mode.unwrap_or_default(),
             pid_mode: host.pid_mode.unwrap_or_default(),
             read_only: host.readonly_rootfs.unwrap_or_default(),
             graph: graph.unwrap_or_default(),
-            mounts: answer.mounts.unwrap_or_default().into_iter().map(mount).collect(),
+            mounts: mounts(answer.mounts.unwrap_or_default(), host.tmpfs.unwrap_or_default()),
             compose: Compose::of(&labels),
             stop_signal: config.stop_signal.filter(|s| !s.is_empty()),
             labels,
@@ -378,16 +380,26 @@ fn attachment(network: String, settings: EndpointSettings) -> Attachment {
     }
 }
 
-fn published(ports: PortMap) -> Vec<Published> {
+fn published(ports: PortMap, asked: Option<&PortMap>) -> Vec<Published> {
     let mut found = Vec::new();
     for (inside, bindings) in ports {
         for binding in bindings.unwrap_or_default() {
-            let Some(host_port) = binding.host_port.and_then(|p| p.parse().ok()) else { continue };
-            found.push(Published { inside: inside.clone(), host_ip: binding.host_ip.unwrap_or_default(), host_port });
+            let Some(host_port) = binding.host_port.and_then(|p| p.parse::<u16>().ok()) else { continue };
+            let wishes = asked.and_then(|asked| asked.get(&inside)).into_iter().flatten().flatten();
+            let chosen = !wishes.filter_map(|wish| wish.host_port.as_ref()).any(|port| *port == host_port.to_string());
+            found.push(Published { inside: inside.clone(), host_ip: binding.host_ip.unwrap_or_default(), host_port, chosen });
         }
     }
     found.sort_by(|a, b| (&a.inside, &a.host_ip).cmp(&(&b.inside, &b.host_ip)));
     found
+}
+
+/// What `--tmpfs` mounts is no mount in the engine's own list.
+fn mounts(points: Vec<MountPoint>, tmpfs: std::collections::HashMap<String, String>) -> Vec<Mount> {
+    let mut tmpfs: Vec<String> = tmpfs.into_keys().collect();
+    tmpfs.sort();
+    let memory = |destination| Mount { kind: "tmpfs".into(), volume: None, source: String::new(), destination, writable: true };
+    points.into_iter().map(mount).chain(tmpfs.into_iter().map(memory)).collect()
 }
 
 fn mount(point: MountPoint) -> Mount {

@@ -1,5 +1,14 @@
 //! The table of faults that are calls of the Engine API, one file each.
 
+mod container_disconnect;
+mod container_kill;
+mod container_pause;
+mod container_remove;
+mod container_restart;
+mod container_stop;
+mod loss;
+mod subject;
+
 use std::sync::Arc;
 
 use chaos_core::Table;
@@ -8,6 +17,12 @@ use crate::world::Docker;
 
 /// Every fault on containers.
 #[must_use]
-pub fn faults(_docker: &Arc<Docker>) -> Table {
+pub fn faults(docker: &Arc<Docker>) -> Table {
     Table::new()
+        .with(container_kill::ContainerKill, docker)
+        .with(container_stop::ContainerStop, docker)
+        .with(container_pause::ContainerPause, docker)
+        .with(container_restart::ContainerRestart, docker)
+        .with(container_remove::ContainerRemove, docker)
+        .with(container_disconnect::ContainerDisconnect, docker)
 }

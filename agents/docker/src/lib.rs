@@ -7,10 +7,12 @@
 mod container;
 mod engine;
 mod faults;
+mod first_process;
 mod guard;
 mod listed;
 mod probe;
 mod resident;
+mod stamp;
 mod target;
 mod world;
 
@@ -19,5 +21,6 @@ pub use engine::{Engine, EngineError, Failing, Fate, QUESTION};
 pub use faults::faults;
 pub use guard::{EXEMPT, TAG};
 pub use probe::probes;
+pub use stamp::{Stamp, sweep};
 pub use target::target_kinds;
 pub use world::{Docker, DockerView};
