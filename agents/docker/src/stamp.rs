@@ -87,10 +87,12 @@ pub struct Stamp {
     pub run: String,
     /// What it is: `the undo of container.pause on container ranker-1, in volume chaos-…`.
     pub what: String,
-    /// How a person removes the stamp itself, as shell commands.
-    pub remove: Vec<String>,
-    /// Kind of fault and undo. `None`: of a run on another host, which may live there.
-    pub undo: Option<(String, Value)>,
+    /// The kind of fault.
+    pub kind: String,
+    /// How it is taken back.
+    pub undo: Value,
+    /// Is it of a run on this host? One of another host may live there, and is not ours to take back.
+    pub is_own: bool,
 }
 
 /// Every undo that stands in the engine that is meant where nobody names one.
@@ -130,8 +132,9 @@ fn read(endpoint: &str, volume: &Volume, here: &HostId) -> Option<Stamp> {
     Some(Stamp {
         run: run.clone(),
         what: format!("the undo of {kind} on container {name}{whose}, in volume {tag} of the engine at {endpoint}"),
-        remove: vec![format!("docker --host {} volume rm {}", quoted(endpoint), quoted(tag))],
-        undo: is_own.then(|| (kind.clone(), undo)),
+        kind: kind.clone(),
+        undo,
+        is_own,
     })
 }
 
@@ -164,11 +167,11 @@ mod tests {
     fn rule_35_a_stamp_acts_on_the_engine_that_bears_it_and_is_a_containers() {
         let undo = json!({"version": "1", "at": {"engine": "tcp://10.0.0.9:2375", "tag": "other", "name": "db", "id": "a"}});
         let read = |volume: &Volume| read("unix:///run/docker.sock", volume, &host("here"));
-        let (kind, followed) = read(&stamp("container.pause", &undo, "here")).expect("ours").undo.expect("of this host");
-        assert_eq!(kind, "container.pause");
-        assert_eq!(followed["at"], json!({"engine": "unix:///run/docker.sock", "tag": "chaos-r-1.0.0", "name": "db", "id": "a"}));
+        let followed = read(&stamp("container.pause", &undo, "here")).expect("ours");
+        assert_eq!((followed.kind.as_str(), followed.is_own), ("container.pause", true));
+        assert_eq!(followed.undo["at"], json!({"engine": "unix:///run/docker.sock", "tag": "chaos-r-1.0.0", "name": "db", "id": "a"}));
         let strange = read(&stamp("container.pause", &undo, "elsewhere")).expect("shown");
-        assert!(strange.undo.is_none() && strange.what.contains("of a run on host"), "{strange:?}");
+        assert!(!strange.is_own && strange.what.contains("of a run on host"), "{strange:?}");
         assert_eq!(read(&stamp("file.corrupt", &undo, "here")), None);
         assert_eq!(read(&stamp("container.pause", &json!({"version": "1"}), "here")), None);
         assert_eq!(read(&volume(&[(UNDO, undo.to_string())])), None);
