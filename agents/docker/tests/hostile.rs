@@ -222,7 +222,7 @@ async fn a_network_comes_back_as_it_was_and_one_that_is_gone_is_told() {
 
     let one = Injection::injected(&table, "container.disconnect", &json!({"network": kept}), &contained.target()).await;
     assert_eq!(one.prepared.reach, Some(Reach::NetworkNamespace));
-    assert_eq!(one.prepared.bystanders.names, [neighbour.name.clone()]);
+    assert_eq!(one.prepared.bystanders.names.as_slice(), std::slice::from_ref(&neighbour.name));
     assert_eq!(contained.says("{{len .NetworkSettings.Networks}}"), "1");
     assert_eq!(one.reverted().await.notes, [format!("connected to {kept} again")]);
     let changed: Vec<String> =
