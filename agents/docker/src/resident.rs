@@ -22,8 +22,8 @@ pub(crate) struct Resident {
 }
 
 /// One process, as far as it matters here.
-struct Member {
-    id: ProcessId,
+pub(crate) struct Member {
+    pub(crate) id: ProcessId,
     parent: i32,
     cgroup: String,
 }
@@ -55,7 +55,7 @@ fn resident(members: Vec<Member>) -> Option<Resident> {
 }
 
 /// A living process of a container, and the container's id.
-fn member(folder: &Path, pid: i32) -> Option<(String, Member)> {
+pub(crate) fn member(folder: &Path, pid: i32) -> Option<(String, Member)> {
     let cgroups = std::fs::read_to_string(folder.join("cgroup")).ok()?;
     let (container, cgroup) =
         cgroups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).find_map(|path| Some((innermost(path)?, path)))?;

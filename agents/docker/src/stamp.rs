@@ -14,10 +14,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::engine::{Engine, EngineError, QUESTION};
+use crate::guard::TAG;
 use crate::world::DockerView;
 
-/// The mark of the injection.
-const TAG: &str = "chaos.tag";
 /// The run that it belongs to.
 const RUN: &str = "chaos.run";
 /// The kind of fault.
