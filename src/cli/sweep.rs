@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+#[cfg(feature = "docker")]
 use chaos_core::World;
 use chaos_core::recover::{Standing, survey};
 use chaos_core::take_back::Patience;
-use chaos_docker::Stamp;
 use chaos_host::Found;
 
 use super::executor::recovery_in;
@@ -30,12 +30,8 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
     let live = live_runs(&survey(&state).map_err(|e| Failure::usage(format!("read the journals in {}: {e}", state.path().display())))?);
     let roots: Vec<PathBuf> = args.folders.iter().map(|f| std::path::absolute(f).unwrap_or_else(|_| f.clone())).collect();
     let found = chaos_host::sweep(&roots).map_err(|e| Failure::usage(format!("look for what bears our mark: {e}")))?;
-    let mut found = found;
-    match super::wait_for(chaos_docker::sweep(worlds.docker.view()))? {
-        Ok(stamps) => found.extend(stamps.into_iter().map(|stamp| in_an_engine(stamp, worlds))),
-        Err(e) => console.say(format_args!("what faults left in containers was not looked for: {e}")),
-    }
-    let (found, living): (Vec<Found>, Vec<Found>) = found.into_iter().partition(|f| !live.contains(&f.run));
+    let in_containers = in_engines(worlds, console)?;
+    let (found, living): (Vec<Found>, Vec<Found>) = found.into_iter().chain(in_containers).partition(|f| !live.contains(&f.run));
     for of in living.iter().map(|f| &f.run).collect::<BTreeSet<_>>() {
         console.say(format_args!("run {of} lives; what it made belongs there"));
     }
@@ -64,11 +60,29 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
     Ok(ExitCode::from(if left { 7 } else { 0 }))
 }
 
-/// Shown as its commands; followed if it is ours.
-fn in_an_engine(stamp: Stamp, worlds: &Worlds) -> Found {
-    let Stamp { run, what, kind, undo, is_own } = stamp;
-    let remove = worlds.faults.get(&kind).map_or_else(|| vec![format!("# this chaos knows no fault {kind}")], |fault| fault.explain(&undo));
-    Found { run, what, remove, stamps: if is_own { vec![(kind, undo)] } else { Vec::new() } }
+/// The undos that stand in a container engine beside their effects: shown as their commands, followed if they are of this host.
+#[cfg(feature = "docker")]
+fn in_engines(worlds: &Worlds, console: Console) -> Result<Vec<Found>, Failure> {
+    let stamps = super::wait_for(chaos_docker::sweep(worlds.docker.view()))?.unwrap_or_else(|e| {
+        console.say(format_args!("what faults left in containers was not looked for: {e}"));
+        Vec::new()
+    });
+    let explained = |kind: &str, undo: &serde_json::Value| match worlds.faults.get(kind) {
+        Some(fault) => fault.explain(undo),
+        None => vec![format!("# this chaos knows no fault {kind}")],
+    };
+    let found = stamps.into_iter().map(|stamp| Found {
+        remove: explained(&stamp.kind, &stamp.undo),
+        stamps: if stamp.is_own { vec![(stamp.kind, stamp.undo)] } else { Vec::new() },
+        run: stamp.run,
+        what: stamp.what,
+    });
+    Ok(found.collect())
+}
+
+#[cfg(not(feature = "docker"))]
+fn in_engines(_: &Worlds, _: Console) -> Result<Vec<Found>, Failure> {
+    Ok(Vec::new())
 }
 
 fn live_runs(found: &[chaos_core::recover::Found]) -> BTreeSet<String> {
