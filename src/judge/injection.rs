@@ -61,6 +61,8 @@ pub struct Injection {
     pub asked: Option<Mono>,
     /// Its undo is on disk.
     pub intended: Option<Mono>,
+    /// From here on its effect may begin at any moment.
+    pub staged: Option<Mono>,
     /// The effect has begun.
     pub injected: Option<Mono>,
     /// First seen in place by inspection.
@@ -128,6 +130,7 @@ impl Injection {
             latent: plan.is_some_and(|p| p.latent),
             asked: None,
             intended: None,
+            staged: None,
             injected: None,
             effective: None,
             in_force: Vec::new(),
@@ -196,7 +199,10 @@ impl Injection {
                 self.find(notes.iter());
             }
             InjectionState::Residue(e) => self.residue = Some(e.message.clone()),
-            InjectionState::Staged | InjectionState::Adjusted { .. } => {}
+            InjectionState::Staged => {
+                self.staged.get_or_insert(at);
+            }
+            InjectionState::Adjusted { .. } => {}
         }
     }
 

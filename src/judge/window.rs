@@ -16,16 +16,19 @@ pub struct Window {
     pub injections: Vec<usize>,
 }
 
-/// When the effect of an injection counts as begun for this hypothesis: a latent one is begun by its activation, or
-/// by the first bad sample if that is earlier. None: never.
+/// When the effect of an injection counts as begun for this hypothesis: when inspection first saw it, or with the first sample that was
+/// bad since it could begin (an engine that was asked to kill a container takes seconds to say that it did). A latent one is begun by its
+/// activation, or by the first bad sample if that is earlier. None: never.
 #[must_use]
 pub fn begin(injection: &Injection, users: &Series, timeout: Duration) -> Option<Mono> {
     let effective = injection.effective?;
+    let first_bad = |from, until| users.due_in(from, until).iter().find(|s| s.is_bad() && !s.is_void(timeout)).map(|s| s.due);
     if !injection.latent {
-        return Some(effective);
+        let staged = injection.staged.unwrap_or(effective);
+        return Some(first_bad(staged, effective).unwrap_or(effective));
     }
     let until = injection.reverted.unwrap_or(injection.until);
-    let first_bad = users.due_in(effective, until).iter().find(|s| s.is_bad() && !s.is_void(timeout)).map(|s| s.due);
+    let first_bad = first_bad(effective, until);
     let activated = injection.activated.as_ref().map(|(at, _)| *at);
     [first_bad, activated.map(|at| at.max(effective))].into_iter().flatten().min()
 }
@@ -40,7 +43,7 @@ pub fn windows(injections: &[Injection], users: &Series, timeout: Duration) -> V
         };
         let in_force = injection.in_force.iter().filter(|s| s.to >= begun);
         parts.extend(in_force.map(|s| {
-            let from = s.from.max(begun);
+            let from = if Some(s.from) == injection.effective { begun } else { s.from.max(begun) };
             (Span { from, to: s.to }, i)
         }));
     }

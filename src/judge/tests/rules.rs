@@ -353,6 +353,25 @@ fn a_new_effect_closes_the_clocks_that_are_good_at_that_moment() {
 }
 
 #[test]
+fn what_users_saw_before_the_effect_could_be_inspected_counts_from_where_it_began() {
+    let slow = |down: std::ops::Range<f64>| {
+        let mut staged = Staged::frozen(recovering(), move |i, due| if down.contains(&due) { (1, Outcome::Bad(0)) } else { well(i, due) });
+        staged.state(4.2, "0.0.0", InjectionState::Staged);
+        staged.verdict()
+    };
+    // Two seconds of outage, half of them before anybody had looked.
+    let verdict = slow(4.4..6.4);
+    let clock = &only(&verdict).clocks[0];
+    assert!((clock.started.0 - 4.4).abs() < 0.021, "{clock:#?}");
+    let recovery = clock.recovery.unwrap();
+    assert!(recovery.from.0 <= 2.0 && 2.0 <= recovery.to.0, "{recovery:?}");
+    // Nobody saw anything before: it is counted from where it was seen.
+    assert!((only(&slow(7.0..8.0)).clocks[0].started.0 - 5.0).abs() < 1e-6);
+    // What was bad before it could begin is not its doing.
+    assert!((only(&slow(4.0..4.1)).clocks[0].started.0 - 5.0).abs() < 1e-6);
+}
+
+#[test]
 fn a_latent_fault_opens_at_its_activation_and_without_one_it_is_inconclusive() {
     let latent = |activated: bool| {
         let mut staged = Staged::frozen(recovering(), all_fail(10.0, 12.0));
