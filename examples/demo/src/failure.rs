@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     EndedEarly { part: String, status: ExitStatus },
     #[error("the {part} did not answer on {address} within {within:?}")]
     NotReady { part: String, address: SocketAddr, within: Duration },
+    #[error("what listens on {address} is not ready")]
+    Unready { address: SocketAddr },
     #[error("port {port} is none of those that the gateway asks: {parts}")]
     Detour { port: u16, parts: Ports },
     #[error("the replica on {address} did not take the request to restart: {why}")]

@@ -57,6 +57,8 @@ pub enum Command {
     Weights(weights::Options),
     /// Ask a replica to exit, so that its supervisor starts it again (`serving --restart-after`)
     Restart(replica::RestartOptions),
+    /// Ask a gateway or replica whether it is ready, once; exit code 1 if it is not. A health check for containers without a shell
+    Ready(serving::ReadyOptions),
 }
 
 /// Runs one part of the demo system until it is told to stop (SIGTERM, SIGINT or SIGHUP).
@@ -91,6 +93,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Relay(options) => part(options.lifeline, relay::run(options)).await,
         Command::Weights(options) => weights::run(&options),
         Command::Restart(options) => replica::restart(options).await,
+        Command::Ready(options) => serving::ready(&options).await,
     }
 }
 

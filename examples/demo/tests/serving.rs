@@ -136,6 +136,11 @@ fn a_gateway_finds_the_replicas_that_bear_a_name() {
     wait_for("the gateway has found its replica", || {
         system::ask(gateway, "POST", "/v2/models/ranker/infer", r#"{"inputs":[]}"#).is_some_and(|(status, _)| status == 200)
     });
+    let says_ready = |port: u16| {
+        let asked = std::process::Command::new(system::PROGRAM).args(["demo", "ready", &format!("{}:{port}", system.ip)]).status();
+        asked.unwrap().code()
+    };
+    assert_eq!((says_ready(8081), says_ready(8009)), (Some(0), Some(1)));
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -48,6 +48,19 @@ pub struct Options {
     behaviour: Behaviour,
 }
 
+/// Who is asked whether it is ready.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReadyOptions {
+    /// Address of the gateway or replica, for example 127.0.0.1:8080
+    address: SocketAddr,
+}
+
+/// Asks once.
+pub(crate) async fn ready(options: &ReadyOptions) -> Result<(), Failure> {
+    let address = options.address;
+    if ready::says_yes(Question::Ready, address).await { Ok(()) } else { Err(Failure::Unready { address }) }
+}
+
 /// Serves until a signal says to stop, then ends every child.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let mut signals = Signals::new()?;

@@ -34,18 +34,20 @@ pub(super) async fn listens(address: SocketAddr) -> bool {
 
 /// Asks until the answer is yes.
 pub(super) async fn answers(question: Question, address: SocketAddr) {
-    loop {
-        let answer = async {
-            match question {
-                Question::Ready => ready(address).await,
-                Question::Ping => ping(address).await.unwrap_or(false),
-            }
-        };
-        if timeout(TIMEOUT, answer).await.unwrap_or(false) {
-            return;
-        }
+    while !says_yes(question, address).await {
         sleep(EVERY).await;
     }
+}
+
+/// Asks once.
+pub(super) async fn says_yes(question: Question, address: SocketAddr) -> bool {
+    let answer = async {
+        match question {
+            Question::Ready => ready(address).await,
+            Question::Ping => ping(address).await.unwrap_or(false),
+        }
+    };
+    timeout(TIMEOUT, answer).await.unwrap_or(false)
 }
 
 async fn ready(address: SocketAddr) -> bool {
