@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{Health, State, is_well, short};
 use crate::engine::Engine;
-use crate::guard;
 use crate::listed::Listed;
 use crate::resident::{self, Resident};
 use crate::world::{Docker, DockerView};
@@ -89,8 +88,9 @@ impl TargetKind for Containers {
                 Faults of the host (`process.*`, `net.*`, `cpu.*` …) reach a container through its first process, which is proved to be the \
                 container's by its own control group before anything is done to it. Where the engine runs elsewhere, or `chaos` in a \
                 container without `--pid=host`, there is no such process here, and only faults through the engine's API remain.\n\n\
-                Never found: the container that `chaos` runs in, whatever `chaos` made, and what bears the label `chaos.exempt=true`. A \
-                process that `processes` finds inside a container counts as that container wherever both are harmed.",
+                Never found: the container that `chaos` runs in, whatever `chaos` made, and what bears the label `chaos.exempt=true`; nor is \
+                a process in such a container ever harmed, where its engine can be asked. A process that `processes` finds inside a \
+                container counts as that container wherever both are harmed.",
             example: "rankers: {containers: {compose: {project: shop, service: ranker}}, expect: 3}",
         }
     }
@@ -194,16 +194,6 @@ fn groups(container: &Listed) -> BTreeMap<String, String> {
     let zone = container.labels.get(ZONE).map(|zone| ("zone".to_owned(), zone.clone()));
     let owner = container.compose.as_ref().map(|c| ("owner".to_owned(), c.service.clone()));
     zone.into_iter().chain(owner).collect()
-}
-
-impl DockerView {
-    /// Why this container is never a target, by no setting; `None`: it may be one, or is no container.
-    ///
-    /// What only its labels say (`chaos.exempt=true`) is known where it is looked for: such a one is never found.
-    #[must_use]
-    pub fn protected(&self, target: &Target) -> Option<String> {
-        guard::never(self.own(), &target.facets.container.as_ref()?.id, &BTreeMap::new())
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chaos_core::World;
 use chaos_core::probe::{Answer, AnyClient, Asking};
-use chaos_core::target::{Facet, Population, ResolveContext, ResolveError, Target};
+use chaos_core::target::{Facet, Facets, Identity, Population, ResolveContext, ResolveError, Target};
 use chaos_core::value::FieldValue;
 use chaos_docker::{Docker, Fate};
 use chaos_testbed::Engine;
@@ -148,6 +148,24 @@ fn what_does_not_run_is_a_member_that_says_why_nothing_of_this_host_stands_besid
     assert!(spared.nothing && spared.message.contains("chaos.exempt=true"), "{spared}");
     let typo = bed.resolve(&json!({"names": [bed.name("endet")]})).expect_err("no such container");
     assert!(typo.message.contains(&format!("nearest: {}", bed.name("ended"))), "{typo}");
+}
+
+#[test]
+fn a_process_in_a_container_that_says_to_spare_it_is_never_a_target() {
+    let Some(bed) = Bed::new("a_process_in_a_container_that_says_to_spare_it_is_never_a_target") else { return };
+    bed.run("plain", &[], &["sleep", "1000"]);
+    let spared = bed.run("spared", &["--label", "chaos.exempt=true"], &["sleep", "1000"]);
+    let plain = bed.all().remove(0);
+    // As `processes` finds it: without the container, in its control group.
+    let process = |container: &Target, cgroup: Option<String>| {
+        let facets = Facets { container: None, cgroup, ..container.facets.clone() };
+        Target { identity: Identity("process:1@1".into()), facets, ..container.clone() }
+    };
+    let view = bed.docker.view();
+    assert_eq!(view.protected(&process(&plain, plain.facets.cgroup.clone())), None);
+    let why = view.protected(&process(&plain, Some(format!("/docker/{spared}"))));
+    assert!(why.is_some_and(|why| why.contains("chaos.exempt=true")));
+    assert_eq!(view.protected(&process(&plain, Some("/system.slice/nginx.service".into()))), None);
 }
 
 #[test]
