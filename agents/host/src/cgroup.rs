@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde::{Deserialize, Serialize};
 
 /// Where control groups are found: from `self/mountinfo` and `PID/cgroup` under this `/proc`.
@@ -59,15 +60,36 @@ impl Cgroups {
         Self { proc: proc.into() }
     }
 
-    /// The group of a process that holds this controller's limits: `cpu`, `memory`, `freezer`.
+    /// The group of a process that holds this controller's limits: `cpu`, `memory`, `pids`, `blkio`, `freezer`.
     ///
     /// `None`: there is no such controller here, or the process is in the root group, which has no limits and holds everybody.
     pub(crate) fn of(&self, pid: i32, controller: &str) -> io::Result<Option<Group>> {
+        self.find(pid, controller, None)
+    }
+
+    /// The same of a whole container: the group that bears its id, also where the process has moved itself into one below that.
+    ///
+    /// `None`: no group that this process is in bears that id, or none of them is seen from here.
+    pub(crate) fn of_container(&self, pid: i32, controller: &str, id: &str) -> io::Result<Option<Group>> {
+        self.find(pid, controller, Some(id))
+    }
+
+    /// Does the kernel say that the process is in this container? In one hierarchy at least (RULES 16).
+    pub(crate) fn names(&self, pid: i32, id: &str) -> bool {
+        let memberships = std::fs::read_to_string(self.proc.join(pid.to_string()).join("cgroup")).unwrap_or_default();
+        memberships.lines().any(|line| up_to(line, id).is_some())
+    }
+
+    /// With an id, the group among the process's own and those above it that bears the id.
+    fn find(&self, pid: i32, controller: &str, id: Option<&str>) -> io::Result<Option<Group>> {
         let mounts = std::fs::read_to_string(self.proc.join("self/mountinfo"))?;
         let memberships = std::fs::read_to_string(self.proc.join(pid.to_string()).join("cgroup"))?;
         for version in [Version::V1, Version::V2] {
             let mount = mounts.lines().find_map(|line| mount(line, version, controller));
-            let path = memberships.lines().find_map(|line| membership(line, version, controller));
+            let path = memberships
+                .lines()
+                .find_map(|line| membership(line, version, controller))
+                .and_then(|path| id.map_or(Some(path), |id| up_to(path, id)));
             let (Some(mount), Some(path)) = (mount, path) else { continue };
             // In a container the mount may show only a part of the hierarchy.
             let inside = path.strip_prefix(mount.root.trim_end_matches('/')).unwrap_or(path).trim_matches('/');
@@ -75,7 +97,11 @@ impl Cgroups {
                 continue;
             }
             let folder = mount.point.join(inside);
-            let inode = std::fs::metadata(&folder)?.ino();
+            let inode = match std::fs::metadata(&folder) {
+                // What is not to be seen from here is not reached from here.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                found => found?.ino(),
+            };
             let group = Group { version, folder, inode };
             if version == Version::V1 || group.offers(controller) {
                 return Ok(Some(group));
@@ -83,6 +109,13 @@ impl Cgroups {
         }
         Ok(None)
     }
+}
+
+/// The path down to the folder whose name bears the id: `/docker/ID`, `/system.slice/docker-ID.scope`.
+fn up_to<'a>(path: &'a str, id: &str) -> Option<&'a str> {
+    let at = if id.is_empty() { None } else { path.find(id) }?;
+    let end = path[at..].find('/').map_or(path.len(), |slash| at + slash);
+    Some(&path[..end])
 }
 
 /// A line of mountinfo, if it is the hierarchy asked for.
@@ -111,7 +144,8 @@ fn membership<'a>(line: &'a str, version: Version, controller: &str) -> Option<&
 impl Group {
     /// In the second version, controllers are given to groups one by one; every group can be frozen.
     fn offers(&self, controller: &str) -> bool {
-        controller == "freezer" || self.read("cgroup.controllers").is_ok_and(|given| given.split(' ').any(|c| c == controller))
+        let name = if controller == "blkio" { "io" } else { controller };
+        name == "freezer" || self.read("cgroup.controllers").is_ok_and(|given| given.split(' ').any(|c| c == name))
     }
 
     /// Does the very group still exist?
@@ -194,6 +228,11 @@ impl Group {
         std::fs::write(self.folder.join(file), text)
     }
 
+    /// May we write this file? On a mount that can only be read nobody may.
+    pub(crate) fn may_write(&self, file: &str) -> io::Result<()> {
+        accessat(CWD, self.folder.join(file), Access::WRITE_OK, AtFlags::EACCESS).map_err(Into::into)
+    }
+
     /// A file of the group, quoted for a shell.
     pub(crate) fn shell_path(&self, file: &str) -> String {
         quoted(&self.folder.join(file))
@@ -203,4 +242,20 @@ impl Group {
 /// A path in single quotes, for people who paste it into a shell.
 pub(crate) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::up_to;
+
+    #[test]
+    fn a_container_is_found_in_a_path_by_its_id() {
+        let id = "4f5e";
+        assert_eq!(up_to("/docker/4f5e", id), Some("/docker/4f5e"));
+        assert_eq!(up_to("/docker/4f5e/init.scope", id), Some("/docker/4f5e"));
+        assert_eq!(up_to("/system.slice/docker-4f5e.scope/payload/a", id), Some("/system.slice/docker-4f5e.scope"));
+        assert_eq!(up_to("/user.slice/libpod-4f5e.scope/container", id), Some("/user.slice/libpod-4f5e.scope"));
+        assert_eq!(up_to("/docker/beef", id), None);
+        assert_eq!(up_to("/docker/4f5e", ""), None);
+    }
 }

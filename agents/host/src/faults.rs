@@ -1,6 +1,7 @@
 //! The faults on a host, one file each.
 
 mod confined;
+pub(crate) mod container_limit;
 pub(crate) mod cpu_burn;
 pub(crate) mod cpu_limit;
 pub(crate) mod disk_fill;

@@ -19,9 +19,13 @@ mod start;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use chaos_core::clock::Boot;
+use chaos_core::target::ProcessId;
+
+use crate::process::Held;
 
 /// Runs a helper; `words` are the arguments after `chaos helper`. For the program's `main`, and nobody else.
 ///
@@ -30,7 +34,7 @@ pub fn helper_main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Some(order) = Order::read(words) else {
         return ExitCode::from(2);
     };
-    if order.kind != "keep" && lifeline::attach(order.parent).is_err() {
+    if order.kind != "keep" && lifeline::attach(order.parent).and_then(|()| order.lodge()).is_err() {
         return ExitCode::from(1);
     }
     let done = match order.kind.as_str() {
@@ -67,6 +71,19 @@ impl Order {
         order.parent = i32::try_from(order.number("parent")?).ok()?;
         order.deadline = Boot(order.number("deadline")?);
         Some(order)
+    }
+
+    /// `[--procs FILE --with PID --with-start TICKS]`: enters the control group of that file, and ends with that process. Before any
+    /// thread is started and anything is taken.
+    fn lodge(&self) -> io::Result<()> {
+        let (Some(procs), Some(pid), Some(start_ticks)) = (self.more.get("procs"), self.number("with"), self.number("with-start")) else {
+            return Ok(());
+        };
+        let with = ProcessId { pid: i32::try_from(pid).map_err(io::Error::other)?, start_ticks };
+        let held = Held::open(with)?.ok_or(io::ErrorKind::NotFound)?;
+        std::fs::write(procs, std::process::id().to_string())?;
+        lifeline::end_with(held);
+        Ok(())
     }
 
     fn number(&self, key: &str) -> Option<u64> {

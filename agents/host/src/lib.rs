@@ -10,6 +10,7 @@ mod disk;
 mod file;
 mod guard;
 mod helper;
+mod limit;
 mod memory;
 mod net;
 mod process;
@@ -42,6 +43,7 @@ pub fn faults(world: &Arc<Host>) -> Table {
         .with(faults::cpu_burn::CpuBurn, world)
         .with(faults::cpu_limit::CpuLimit, world)
         .with(faults::memory_limit::MemoryLimit, world)
+        .with(faults::container_limit::ContainerLimit, world)
         .with(faults::memory_fill::MemoryFill, world)
         .with(faults::disk_fill::DiskFill, world)
         .with(faults::file_corrupt::FileCorrupt, world)

@@ -12,6 +12,7 @@ use chaos_core::conformance::{Scene, check};
 use chaos_host::{Host, faults};
 use chaos_testbed::{Payload, also_in_a_machine};
 use scenes::cgroups::{FakeCgroups, RealGroup};
+use scenes::containers::container_target;
 use scenes::{Started, children, path_target, process_target, state, target, wait_for};
 use scenes::{network, shaped};
 use serde_json::json;
@@ -121,6 +122,7 @@ fn scene_for(kind: &str) -> Option<fn() -> Scene> {
         "cpu.burn" => a_process_to_burn_beside,
         "cpu.limit" => a_group_of_the_second_version_to_limit_cpu,
         "memory.limit" => a_group_of_the_second_version_to_limit_memory,
+        "container.limit" => a_container_to_limit,
         "memory.fill" => memory_to_fill,
         "disk.fill" => a_disk_to_fill,
         "file.corrupt" => a_file_to_flip,
@@ -241,6 +243,23 @@ fn a_group_of_the_second_version(file: &'static str, spec: serde_json::Value) ->
         target: process_target(started.id(), true),
         spec,
         look: Box::new(move || std::fs::read_to_string(group.join(file)).expect("the group's file").trim().to_owned()),
+        keep: Box::new(started),
+    }
+}
+
+fn a_container_to_limit() -> Scene {
+    let started = Started::shell("sleep 600 & wait");
+    let pid = started.pid();
+    wait_for("its child", || children(pid).len() == 1);
+    let group = fake_cgroups().group(&[pid, children(pid)[0]]);
+    let id = group.file_name().expect("a name").to_string_lossy().into_owned();
+    Scene {
+        target: container_target(&id, started.id()),
+        spec: json!({"cpus": 0.5, "memory": "64 MiB", "pids": 7}),
+        look: Box::new(move || {
+            let read = |file| std::fs::read_to_string(group.join(file)).expect("the group's file").trim().to_owned();
+            ["cpu.max", "memory.max", "pids.max"].map(read).join(" ")
+        }),
         keep: Box::new(started),
     }
 }

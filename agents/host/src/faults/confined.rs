@@ -15,14 +15,7 @@ use crate::world::HostView;
 pub(super) fn own_group(target: &Target, controller: &str, view: &HostView) -> Result<(Kin, Group), FaultError> {
     let snapshot = look()?;
     let kin = Kin::of(target, &snapshot, view)?;
-    let group = view
-        .cgroups()
-        .of(kin.root.pid, controller)
-        .map_err(|e| failed(&format!("find the control group of process {}", kin.root.pid), &e))?
-        .ok_or_else(|| {
-            FaultError::new(format!("process {} has no control group of its own for `{controller}`", kin.root.pid))
-                .hint("start it in one: as a systemd unit, a container, or with `systemd-run --scope`")
-        })?;
+    let group = group_of(target, kin.root.pid, controller, view)?.ok_or_else(|| no_group(target, kin.root.pid, controller))?;
     let strangers = strangers(&kin, &group)?;
     if let Some(first) = strangers.first() {
         let names: Vec<String> = strangers.iter().take(3).map(|pid| format!("{} (pid {pid})", name_of(*pid))).collect();
@@ -42,6 +35,30 @@ pub(super) fn own_group(target: &Target, controller: &str, view: &HostView) -> R
     Ok((kin, group))
 }
 
+/// The group that limits the target by this controller: of a container, the container's own.
+///
+/// # Errors
+/// If that cannot be looked at.
+pub(super) fn group_of(target: &Target, pid: i32, controller: &str, view: &HostView) -> Result<Option<Group>, FaultError> {
+    let found = match &target.facets.container {
+        Some(container) => view.cgroups().of_container(pid, controller, &container.id),
+        None => view.cgroups().of(pid, controller),
+    };
+    found.map_err(|e| failed(&format!("find the control group of process {pid}"), &e))
+}
+
+/// Why there is nothing to be limited by.
+pub(super) fn no_group(target: &Target, pid: i32, controller: &str) -> FaultError {
+    match &target.facets.container {
+        Some(container) => {
+            FaultError::new(format!("the control group of container {} for `{controller}` is not reached from here", container.name))
+                .hint("chaos needs the host's control groups: in a container `--cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup`")
+        }
+        None => FaultError::new(format!("process {pid} has no control group of its own for `{controller}`"))
+            .hint("start it in one: as a systemd unit, a container, or with `systemd-run --scope`"),
+    }
+}
+
 /// The members of the group that are not of the kin.
 pub(super) fn strangers(kin: &Kin, group: &Group) -> Result<Vec<i32>, FaultError> {
     let members = group.members().map_err(|e| failed(&format!("list the members of {}", group.folder.display()), &e))?;
@@ -49,10 +66,4 @@ pub(super) fn strangers(kin: &Kin, group: &Group) -> Result<Vec<i32>, FaultError
     let living = kin.living(&snapshot);
     // A member that is no longer there is nobody.
     Ok(members.into_iter().filter(|pid| snapshot.by_pid(*pid).is_some() && !living.iter().any(|id| id.pid == *pid)).collect())
-}
-
-/// Why a file of a group could not be read or written.
-pub(super) fn not_done(doing: &str, group: &Group, file: &str, error: &std::io::Error) -> FaultError {
-    let failed = failed(&format!("{doing} {}", group.folder.join(file).display()), error);
-    if error.kind() == std::io::ErrorKind::PermissionDenied { failed.hint("run as root") } else { failed }
 }

@@ -1,15 +1,21 @@
 //! What the faults that are held by a helper have in common.
 
+use std::ffi::OsString;
 use std::io;
 use std::time::{Duration, Instant};
 
 use chaos_core::FaultError;
 use chaos_core::fault::{Armed, Bystanders, Reverted};
+use chaos_core::target::{ProcessId, Target};
+use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
+use super::confined::{group_of, no_group};
 use super::{failed, look};
+use crate::cgroup::Group;
+use crate::limit::not_done;
 use crate::process::{Entry, Kin, Snapshot, living, name_of};
-use crate::world::Host;
+use crate::world::{Host, HostView};
 
 /// How long a helper may take to start.
 const START: Duration = Duration::from_secs(5);
@@ -27,6 +33,49 @@ pub(super) enum Reached {
     /// So much of it.
     Some(u64),
 }
+
+/// Where a helper lives that takes from a container: in the container's own control group, so that its limits count, and not longer than
+/// the container's first process: its engine could not remove the group otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lodging {
+    /// The very group of that process.
+    leaf: Group,
+    /// The container's, which bears its limits.
+    pub(super) container: Group,
+    /// The container's first process.
+    with: ProcessId,
+}
+
+impl Lodging {
+    /// In a target that is a container; none: it is none.
+    ///
+    /// # Errors
+    /// If its groups are not reached from here, or may not be written to.
+    pub(super) fn of(target: &Target, kin: &Kin, controller: &str, view: &HostView) -> Result<Option<Self>, FaultError> {
+        if target.facets.container.is_none() {
+            return Ok(None);
+        }
+        let pid = kin.root.pid;
+        let leaf = view.cgroups().of(pid, controller).map_err(|e| failed(&format!("find the control group of process {pid}"), &e))?;
+        let (Some(leaf), Some(container)) = (leaf, group_of(target, pid, controller, view)?) else {
+            return Err(no_group(target, pid, controller));
+        };
+        leaf.may_write(PROCS).map_err(|e| not_done("write", &leaf, PROCS, &e))?;
+        Ok(Some(Self { leaf, container, with: kin.root }))
+    }
+
+    /// What the helper is told of it.
+    pub(super) fn words(lodging: Option<&Self>) -> Vec<(&'static str, OsString)> {
+        let told = |lodging: &Self| {
+            let procs = lodging.leaf.folder.join(PROCS).into_os_string();
+            [("procs", procs), ("with", lodging.with.pid.to_string().into()), ("with-start", lodging.with.start_ticks.to_string().into())]
+        };
+        lodging.map(told).into_iter().flatten().collect()
+    }
+}
+
+/// The file by which a process enters a group.
+const PROCS: &str = "cgroup.procs";
 
 /// Waits until a helper that was just started has its effect, or no more of it comes, asking to stop and looking for its death between
 /// two looks. What is missing is for `inspect` to say.

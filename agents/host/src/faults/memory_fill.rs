@@ -12,8 +12,9 @@ use procfs::process::Process;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::helped::{Reached, bystanders_of_host, end, is_still_held, kill_by_tag, started};
+use super::helped::{Lodging, Reached, bystanders_of_host, end, is_still_held, kill_by_tag, started};
 use super::{failed, look};
+use crate::cgroup::Group;
 use crate::helper::Helper;
 use crate::memory::Memory;
 use crate::process::{Entry, Kin, living, look_at};
@@ -46,6 +47,9 @@ pub(crate) enum Undo {
         bytes: u64,
         /// What it leaves.
         floor: u64,
+        /// In which container.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lodging: Option<Lodging>,
     },
 }
 
@@ -61,10 +65,12 @@ impl Fault for MemoryFill {
             about: "A helper process takes memory and writes to it. Before that it offers itself to the kernel's out-of-memory killer, so \
                 that it dies before anybody else does; and it looks every 100 ms whether enough is left to the others, and gives back \
                 what is missing. What it could not take is reported as a partial effect.\n\n\
+                In a container, the helper lives in the container's control group: where that has a limit, a share is one of that limit, \
+                the floor is a twentieth of it, and nobody outside feels it. It ends with the container's first process.\n\n\
                 The helper lives on a lifeline: it ends with the executor, whatever ends that. To take memory from the target alone, use \
                 `memory.limit`.",
             example: "inject: memory.fill\ninto: replicas\npick: 1\nwith: {size: 90%}\nfor: 30s",
-            takes: &["processes"],
+            takes: &["processes", "containers"],
             facets: &[Facet::Process],
             privileges: "none",
             reach: Reach::Host,
@@ -90,7 +96,9 @@ impl Fault for MemoryFill {
     async fn prepare(&self, spec: &Spec, target: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
         let snapshot = look()?;
         let kin = Kin::of(target, &snapshot, view)?;
-        let memory = Memory::now().map_err(|e| failed("read the memory of the host", &e))?;
+        let lodging = Lodging::of(target, &kin, "memory", view)?;
+        let container = lodging.as_ref().map(|lodging| &lodging.container);
+        let memory = Memory::within(container).map_err(|e| failed("read how much memory there is", &e))?;
         let floor = memory.floor().max(spec.leave.map_or(0, Size::bytes));
         let bytes = match spec.size {
             SizeOrPercent::Size(size) => size.bytes(),
@@ -110,19 +118,31 @@ impl Fault for MemoryFill {
             .hint(format!("at most `size: {}`", rounded(most))));
         }
         let mut prepared =
-            Prepared::new(Undo::V1 { tag: id.tag(), bytes, floor }).note(format!("{} stays available to others", rounded(floor)));
+            Prepared::new(Undo::V1 { tag: id.tag(), bytes, floor, lodging }).note(format!("{} stays available to others", rounded(floor)));
+        if memory.limited {
+            prepared.reach = Some(Reach::Target);
+            return Ok(prepared.note(format!("of the {} that the container may use", rounded(memory.total))));
+        }
         prepared.bystanders = bystanders_of_host(&snapshot, &kin);
         Ok(prepared)
     }
 
     async fn inject(&self, armed: Armed<Undo>, world: &Host) -> Result<Observed, FaultError> {
-        let Undo::V1 { tag, bytes, floor } = armed.undo();
-        let more = vec![("bytes", bytes.to_string().into()), ("floor", floor.to_string().into())];
+        let Undo::V1 { tag, bytes, floor, lodging } = armed.undo();
+        let container = lodging.as_ref().map(|lodging| &lodging.container);
+        let mut more = vec![("bytes", bytes.to_string().into()), ("floor", floor.to_string().into())];
+        more.extend(Lodging::words(lodging.as_ref()));
+        if let Some(group) = container {
+            more.push((
+                "limited-by",
+                serde_json::to_string(group).map_err(|e| FaultError::new(format!("write down a group: {e}")))?.into(),
+            ));
+        }
         let helper = Helper { kind: "fill-memory", tag, run: &armed.id().run, deadline: armed.deadline(), more };
         let taken = || Ok::<_, std::io::Error>(living(tag)?.into_iter().filter_map(look_at).map(|e| taken(&e)).max());
         let reached = || {
             Ok(match taken()? {
-                Some(taken) if taken >= most_of(*bytes) || Memory::now()?.available < floor + (64 << 20) => Reached::All,
+                Some(taken) if taken >= most_of(*bytes) || is_full(container, *floor)? => Reached::All,
                 taken => Reached::Some(taken.unwrap_or(0)),
             })
         };
@@ -151,6 +171,12 @@ impl Fault for MemoryFill {
         let Undo::V1 { tag, .. } = undo;
         vec![kill_by_tag(tag)]
     }
+}
+
+/// Is there hardly more left than what must be?
+fn is_full(container: Option<&Group>, floor: u64) -> std::io::Result<bool> {
+    let memory = Memory::within(container)?;
+    Ok(memory.available < floor + 2 * memory.step())
 }
 
 /// What it has, be it in memory or swapped out: that too is taken from the others.

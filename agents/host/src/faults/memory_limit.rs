@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chaos_core::fault::{
-    Armed, Class, Fault, FaultError, InjectionId, Met, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
+    Armed, Class, Fault, FaultError, InjectionId, Observed, Persistence, Prepared, Presence, Profile, Reach, Reversibility, Reverted,
     SecondNet, SpecError,
 };
 use chaos_core::literal::Size;
@@ -11,8 +11,8 @@ use chaos_core::target::{Facet, Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::confined::{not_done, own_group};
-use crate::cgroup::{Group, Version};
+use super::confined::own_group;
+use crate::limit::{self, Ceiling, Limit};
 use crate::world::{Host, HostView};
 
 /// Lowers the memory limit of the target's control group.
@@ -32,16 +32,7 @@ pub(crate) struct Spec {
 pub(crate) enum Undo {
     /// The first form.
     #[serde(rename = "1")]
-    V1 {
-        /// Whose.
-        group: Group,
-        /// As captured, in bytes; none: unlimited.
-        before: Option<u64>,
-        /// Ours, in bytes, whole pages: as the kernel will say it.
-        limit: u64,
-        /// Times the group met its limit before.
-        met: u64,
-    },
+    V1(Ceiling),
 }
 
 impl Fault for MemoryLimit {
@@ -58,7 +49,7 @@ impl Fault for MemoryLimit {
                 The kernel first takes back what it can, cached files above all; when that is not enough it kills a process of the group. \
                 What it killed is lost. The limit itself is taken back to the captured value, and only while the present one is ours.",
             example: "inject: memory.limit\ninto: replicas\npick: 1\nwith: {size: 64 MiB}\nfor: 30s",
-            takes: &["processes"],
+            takes: &["processes", "containers"],
             facets: &[Facet::Process],
             privileges: "root, or a delegated control group",
             reach: Reach::Target,
@@ -75,124 +66,40 @@ impl Fault for MemoryLimit {
     }
 
     fn check(&self, spec: &Spec) -> Vec<SpecError> {
-        if spec.size.bytes() < 1 << 20 {
-            return vec![SpecError::new("size", "no process lives in less than 1 MiB").hint("for example `64 MiB`")];
-        }
-        Vec::new()
+        some_memory("size", spec.size).into_iter().collect()
     }
 
     async fn prepare(&self, spec: &Spec, target: &Target, _: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
         let (_, group) = own_group(target, "memory", view)?;
-        let page = rustix::param::page_size() as u64;
-        let limit = spec.size.bytes() / page * page;
-        let before = present(&group)?;
-        if let Some(old) = before.filter(|old| *old <= limit) {
-            let old = Size::from_bytes(old);
-            return Err(FaultError::new(format!("limit to {}: it is limited to {old} already", spec.size)).hint("ask for less"));
-        }
-        let used = in_use(&group)?;
-        let note = if used > limit {
-            format!("{} are in use: the kernel takes back what it can, and may kill", Size::from_bytes(used >> 20 << 20))
-        } else {
-            "if it needs more, the kernel may kill it".to_owned()
-        };
-        let claim = format!("cgroup:{}:memory", group.folder.display());
-        let met = met(&group)?;
-        Ok(Prepared::new(Undo::V1 { group, before, limit, met }).claim(claim).note(note))
+        let ceiling = Ceiling::choose(group, spec.size)?;
+        let (claim, note) = (ceiling.claim(), ceiling.outlook()?);
+        Ok(Prepared::new(Undo::V1(ceiling)).claim(claim).note(note))
     }
 
     async fn inject(&self, armed: Armed<Undo>, world: &Host) -> Result<Observed, FaultError> {
-        let Undo::V1 { group, before, limit, .. } = armed.undo();
-        if present(group)? != *before {
-            return Err(FaultError::new(format!("the limit of {} was changed since it was read", group.folder.display())));
-        }
-        if armed.cancelled() {
-            return Err(FaultError::cancelled());
-        }
-        set(world, group, Some(*limit)).map_err(|e| {
-            e.hint("in the first version of control groups the kernel refuses a limit that it cannot make room for: ask for more")
-        })?;
-        Ok(Observed::note(format!("{} are left to it", Size::from_bytes(*limit))))
+        let Undo::V1(ceiling) = armed.undo();
+        limit::lower(ceiling, world, armed.cancelled())?;
+        Ok(Observed::note(format!("{} are left to it", ceiling.words())))
     }
 
     async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
-        let Undo::V1 { group, before, limit, met: met_before } = undo;
-        if !group.exists() {
-            return Ok(Presence::none().finding(format!("the control group {} is gone", group.folder.display())));
-        }
-        let now = present(group)?;
-        if now == Some(*limit) {
-            let met = match met(group)?.saturating_sub(*met_before) {
-                0 => Met::Idle,
-                n => Met::Count(n),
-            };
-            return Ok(Presence::whole().met(met));
-        }
-        Ok(if now == *before { Presence::none() } else { Presence::none().finding("somebody else has set another limit") })
+        let Undo::V1(ceiling) = undo;
+        limit::look(ceiling)
     }
 
     async fn revert(&self, undo: &Undo, world: &Host) -> Result<Reverted, FaultError> {
-        let Undo::V1 { group, before, limit, .. } = undo;
-        if !group.exists() {
-            return Ok(Reverted::note("the control group is gone, and its limit with it"));
-        }
-        let now = present(group)?;
-        if now == Some(*limit) {
-            set(world, group, *before)?;
-        } else if now != *before {
-            return Ok(Reverted::note("kept the limit that somebody else has set since"));
-        }
-        Ok(Reverted::default())
+        let Undo::V1(ceiling) = undo;
+        limit::take_back(ceiling, world)
     }
 
     fn explain(&self, undo: &Undo) -> Vec<String> {
-        let Undo::V1 { group, before, .. } = undo;
-        vec![format!("echo {} > {}", in_words(*before), group.shell_path(file(group)))]
+        let Undo::V1(ceiling) = undo;
+        ceiling.by_hand()
     }
 }
 
-fn file(group: &Group) -> &'static str {
-    match group.version {
-        Version::V1 => "memory.limit_in_bytes",
-        Version::V2 => "memory.max",
-    }
-}
-
-/// As it is, in bytes; none: unlimited.
-fn present(group: &Group) -> Result<Option<u64>, FaultError> {
-    let text = group.read(file(group)).map_err(|e| not_done("read", group, file(group), &e))?;
-    match text.as_str() {
-        "max" => Ok(None),
-        number => number.parse().map(Some).map_err(|_| FaultError::new(format!("the limit of {} is `{number}`", group.folder.display()))),
-    }
-}
-
-/// As the kernel takes it.
-fn in_words(limit: Option<u64>) -> String {
-    limit.map_or("max".into(), |bytes| bytes.to_string())
-}
-
-/// The world is asked for, so that only those who hold it can write.
-fn set(_: &Host, group: &Group, limit: Option<u64>) -> Result<(), FaultError> {
-    group.write(file(group), &in_words(limit)).map_err(|e| not_done("write", group, file(group), &e))
-}
-
-fn in_use(group: &Group) -> Result<u64, FaultError> {
-    let file = match group.version {
-        Version::V1 => "memory.usage_in_bytes",
-        Version::V2 => "memory.current",
-    };
-    let text = group.read(file).map_err(|e| not_done("read", group, file, &e))?;
-    Ok(text.parse().unwrap_or(0))
-}
-
-/// How often the group met its limit.
-fn met(group: &Group) -> Result<u64, FaultError> {
-    match group.version {
-        Version::V1 => {
-            let text = group.read("memory.failcnt").map_err(|e| not_done("read", group, "memory.failcnt", &e))?;
-            Ok(text.parse().unwrap_or(0))
-        }
-        Version::V2 => group.counter("memory.events", "max").map_err(|e| not_done("read", group, "memory.events", &e)),
-    }
+/// What a process can live in.
+pub(super) fn some_memory(path: &str, size: Size) -> Option<SpecError> {
+    let wrong = || SpecError::new(path, "no process lives in less than 1 MiB").hint("for example `64 MiB`");
+    (size.bytes() < 1 << 20).then(wrong)
 }

@@ -59,7 +59,7 @@ impl Fault for NetDns {
                 Who never asks does not notice: a name already looked up, a cache in the program (a JVM keeps names for 30 s) or beside it \
                 (`nscd`), DNS over TLS or HTTPS, a connection to a server of names that was open before.",
             example: "inject: net.dns\ninto: gateway\nwith: {names: [\"*.store.internal\"], answer: servfail}\nfor: 30s",
-            takes: &["processes"],
+            takes: &["processes", "containers"],
             facets: &[Facet::Process],
             privileges: "CAP_NET_ADMIN in the target's network namespace, and CAP_SYS_ADMIN to enter it: root",
             reach: Reach::NetworkNamespace,

@@ -75,7 +75,7 @@ impl Fault for NetPartition {
                 same.\n\n\
                 What had been sent comes late: a connection that was cut off for 30 s may stand still for up to 30 s more.",
             example: "inject: net.partition\ninto: gateway\nwith: {hosts: [10.0.0.7], ports: 6379, how: drop}\nfor: 30s",
-            takes: &["processes"],
+            takes: &["processes", "containers"],
             facets: &[Facet::Process],
             privileges: "CAP_NET_ADMIN in the target's network namespace, and CAP_SYS_ADMIN to enter it: root",
             reach: Reach::NetworkNamespace,

@@ -70,7 +70,7 @@ impl Fault for NetReset {
                 that cannot be made, there is `net.partition`.\n\n\
                 Nothing is taken back. If no connection matched, the injection is reported as idle.",
             example: "inject: net.reset\ninto: gateway\nwith: {hosts: [10.0.0.7], ports: 6379}",
-            takes: &["processes"],
+            takes: &["processes", "containers"],
             facets: &[Facet::Process],
             privileges: "CAP_NET_ADMIN in the target's network namespace, and CAP_SYS_ADMIN to enter it: root",
             reach: Reach::NetworkNamespace,

@@ -103,7 +103,7 @@ impl Fault for ProcessKill {
                 at all, which is reported as not injected.\n\n\
                 Nothing is taken back: what the process held in memory is lost, and it is for its supervisor to start it again.",
             example: "inject: process.kill\ninto: trainer\nwith: {signal: TERM}",
-            takes: &["processes"],
+            takes: &["processes", "containers"],
             facets: &[Facet::Process],
             privileges: "root, or the user whose process it is",
             reach: Reach::Target,

@@ -83,7 +83,7 @@ impl Fault for ProcessPause {
                 Taken back by thawing the group, or by SIGCONT, only where the process is still stopped and is still the same one. A process that is already \
                 stopped is refused: nobody could tell afterwards who stopped it.",
             example: "inject: process.pause\ninto: replicas\npick: 1\nfor: 30s",
-            takes: &["processes"],
+            takes: &["processes", "containers"],
             facets: &[Facet::Process],
             privileges: "root, or the user whose process it is",
             reach: Reach::Target,
@@ -109,7 +109,7 @@ impl Fault for ProcessPause {
             }
         }
         let claims: Vec<String> = kin.claims().collect();
-        let undo = match freezer::own_group(&kin, view)? {
+        let undo = match freezer::own_group(target, &kin, view)? {
             Some(group) => Undo::Freezer { kin, group },
             None => Undo::Signal { kin },
         };

@@ -79,7 +79,7 @@ impl<S: Shape> Fault for Shaped<S> {
             summary,
             about,
             example,
-            takes: &["processes"],
+            takes: &["processes", "containers"],
             facets: &[Facet::Process, Facet::NetworkNamespace],
             privileges: "root (CAP_NET_ADMIN, and CAP_SYS_ADMIN to enter a network namespace)",
             reach: Reach::NetworkNamespace,

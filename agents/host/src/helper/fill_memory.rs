@@ -4,26 +4,28 @@ use std::io;
 use std::time::Duration;
 
 use super::{Order, lifeline};
+use crate::cgroup::Group;
 use crate::memory::Memory;
 
-/// How much is taken before looking again.
-const STEP: u64 = 32 << 20;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// `--bytes N --floor N`: takes `bytes`, but never so much that less than `floor` is available to others.
+/// `--bytes N --floor N [--limited-by GROUP]`: takes `bytes`, but never so much that less than `floor` is available to others, on the host
+/// and within the group.
 pub(super) fn run(order: &Order) -> io::Result<()> {
     lifeline::watch(order.deadline, |_| {});
     let (wanted, floor) = (order.amount("bytes"), order.amount("floor"));
+    let group: Option<Group> = order.more.get("limited-by").and_then(|text| serde_json::from_str(text.to_str()?).ok());
+    let step = Memory::within(group.as_ref())?.step();
     let mut taken: Vec<Vec<u8>> = Vec::new();
     loop {
-        let available = Memory::now()?.available;
-        let have = STEP * u64::try_from(taken.len()).unwrap_or(u64::MAX);
+        let available = Memory::within(group.as_ref())?.available;
+        let have = step * u64::try_from(taken.len()).unwrap_or(u64::MAX);
         if available < floor {
             // Somebody else took what we had left them: theirs comes first.
-            let back = (floor - available).div_ceil(STEP);
+            let back = (floor - available).div_ceil(step);
             taken.truncate(taken.len().saturating_sub(usize::try_from(back).unwrap_or(usize::MAX)));
-        } else if have < wanted && available - floor > STEP {
-            taken.push(touched(STEP.min(wanted - have)));
+        } else if have < wanted && available - floor > step {
+            taken.push(touched(step.min(wanted - have)));
             continue;
         }
         std::thread::sleep(LOOK_EVERY);

@@ -6,6 +6,8 @@ use std::time::Duration;
 use chaos_core::clock::Boot;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
+use crate::process::Held;
+
 /// Offers itself to the out-of-memory killer, and asks the kernel to be killed with its parent.
 ///
 /// # Errors
@@ -33,6 +35,15 @@ pub(super) fn watch(deadline: Boot, mut on_line: impl FnMut(&str) + Send + 'stat
             // Slept in short parts: the sleep's clock stands still while the machine is suspended, the deadline's does not.
             std::thread::sleep(deadline.from_now().min(Duration::from_millis(200)));
         }
+        std::process::exit(0);
+    });
+}
+
+/// Ends the process with another one, on a thread of its own.
+pub(super) fn end_with(other: Held) {
+    std::thread::spawn(move || {
+        // Who cannot wait ends at once: staying longer than the other is the worse mistake.
+        let _ = other.wait();
         std::process::exit(0);
     });
 }

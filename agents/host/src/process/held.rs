@@ -5,6 +5,7 @@
 use std::os::fd::OwnedFd;
 
 use chaos_core::target::ProcessId;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -37,6 +38,20 @@ impl Held {
     #[must_use]
     pub(crate) fn id(&self) -> ProcessId {
         self.id
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// If the kernel cannot wait for it.
+    pub(crate) fn wait(&self) -> Result<(), Errno> {
+        loop {
+            match poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], None) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
     }
 
     /// Sends a signal. `false`: it has ended meanwhile.

@@ -48,13 +48,17 @@ impl FakeCgroups {
         let members: String = pids.iter().map(|pid| format!("{pid}\n")).collect();
         for (file, text) in [
             ("cgroup.procs", members.as_str()),
-            ("cgroup.controllers", "cpu memory\n"),
+            ("cgroup.controllers", "cpu io memory pids\n"),
             ("cpu.max", "max 100000\n"),
             ("cpu.cfs_quota_us", "-1\n"),
             ("cpu.cfs_period_us", "100000\n"),
             ("cpu.stat", "usage_usec 12\nnr_periods 0\nnr_throttled 3\n"),
             ("memory.max", "max\n"),
             ("memory.current", "4096\n"),
+            ("memory.stat", "anon 4096\nfile 0\nshmem 0\n"),
+            ("pids.max", "max\n"),
+            ("pids.current", "2\n"),
+            ("pids.events", "max 0\n"),
             ("memory.events", "low 0\nhigh 0\nmax 2\noom 0\noom_kill 0\n"),
         ] {
             std::fs::write(group.join(file), text).expect("the group's file");

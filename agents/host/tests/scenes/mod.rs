@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests make and look at the world by their own means")]
 
 pub(crate) mod cgroups;
+pub(crate) mod containers;
 pub(crate) mod files;
 pub(crate) mod network;
 pub(crate) mod shaped;

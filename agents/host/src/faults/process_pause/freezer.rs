@@ -2,19 +2,28 @@
 
 use chaos_core::FaultError;
 use chaos_core::fault::{Armed, Presence};
+use chaos_core::target::Target;
 
 use super::until;
 use crate::cgroup::{Freezing, Group};
-use crate::faults::confined::{not_done, strangers};
+use crate::faults::confined::{group_of, strangers};
 use crate::faults::look;
+use crate::limit::not_done;
 use crate::process::{Kin, Snapshot};
 use crate::world::{Host, HostView};
 
 /// The kin's own group that can be frozen. None where others live in it: freezing it would stop them, and us where they are we.
-pub(super) fn own_group(kin: &Kin, view: &HostView) -> Result<Option<Group>, FaultError> {
-    let Ok(Some(group)) = view.cgroups().of(kin.root.pid, "freezer") else {
+///
+/// # Errors
+/// If somebody else has frozen it: nobody could tell afterwards who did.
+pub(super) fn own_group(target: &Target, kin: &Kin, view: &HostView) -> Result<Option<Group>, FaultError> {
+    let Ok(Some(group)) = group_of(target, kin.root.pid, "freezer", view) else {
         return Ok(None);
     };
+    if group.freezing().is_ok_and(|freezing| freezing != Freezing::No) {
+        return Err(FaultError::new(format!("{} is frozen already", target.label))
+            .hint(format!("by somebody else, as `docker pause` does; `{}` lets it go on", explain(&group).join("; "))));
+    }
     if !group.can_be_frozen() || !strangers(kin, &group)?.is_empty() {
         return Ok(None);
     }
