@@ -91,7 +91,7 @@ pub struct Facets {
     /// Its control group, as the path inside the hierarchy (`/system.slice/x.service`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
-    /// A file or directory, as this host's executor reaches it.
+    /// A file or directory, as this host's executor reaches it; with a process beside it, as that process sees it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// TCP ports it listens on.

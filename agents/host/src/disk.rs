@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is the world's own module for file systems")]
 
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,11 @@ impl Disk {
             free_for_users: fs.f_bavail * fs.f_frsize,
             free_for_root: fs.f_bfree * fs.f_frsize,
         })
+    }
+
+    /// Of a folder that is open, in whosever tree of files.
+    pub(crate) fn of_open(folder: &OwnedFd) -> io::Result<Self> {
+        Self::of(Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())))
     }
 
     /// How much is free; with `reserve`, the blocks kept for root included.

@@ -4,10 +4,14 @@
 
 mod copy;
 mod edit;
+mod layers;
+mod mounts;
 mod place;
+mod root;
 mod vault;
 
 pub(crate) use copy::{Times, copy_belongings, copy_content, dress, each_chunk, each_chunk_from, fill, give_back_belongings};
 pub(crate) use edit::{cut, flip, put_back_bytes, repair};
-pub(crate) use place::Place;
+pub(crate) use place::{Place, open_folder};
+pub(crate) use root::{Held, Root, seen_by};
 pub(crate) use vault::{Kept, PREFIX, Vault};

@@ -1,6 +1,7 @@
 //! `disk.fill`: no space left on device.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chaos_core::fault::{
@@ -9,12 +10,14 @@ use chaos_core::fault::{
 };
 use chaos_core::literal::{Size, SizeOrPercent};
 use chaos_core::target::{Facet, Target};
+use rustix::fs::OFlags;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::helped::{Reached, end, is_still_held, kill_by_tag, started};
 use super::{failed, look};
 use crate::disk::{Disk, held_by, users};
+use crate::file::{Root, open_folder, seen_by};
 use crate::helper::Helper;
 use crate::process::living;
 use crate::world::{Host, HostView};
@@ -43,6 +46,9 @@ pub(crate) enum Undo {
     V1 {
         /// By which it is known.
         tag: String,
+        /// In which tree of files; none: this host's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        root: Option<Root>,
         /// Where the nameless file is made.
         folder: PathBuf,
         /// The file system.
@@ -76,7 +82,8 @@ impl Fault for DiskFill {
             about: "A helper process reserves space with a file that has no name, on the file system of the target's path, in bounded steps. \
                 Everybody who writes there feels it. The space is free again the moment the helper ends, and it lives on a lifeline: it \
                 ends with the executor, whatever ends that.\n\n\
-                A file system that holds the journal of chaos is never filled: taking back must not need what was taken.",
+                In a container, the layers that it writes to draw on the disk of the host, which is what is filled then; a `tmpfs` of its \
+                own is the container's alone. A file system that holds the journal of chaos is never filled: taking back must not need what was taken.",
             example: "inject: disk.fill\ninto: model volume\nwith: {free: 0 B}\nfor: 60s",
             takes: &["files"],
             facets: &[Facet::Path],
@@ -106,29 +113,38 @@ impl Fault for DiskFill {
 
     async fn prepare(&self, spec: &Spec, target: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
         let path = target.facets.path.clone().ok_or_else(|| FaultError::new(format!("{} is not a file or folder", target.label)))?;
-        let disk = Disk::of(&path).map_err(|e| failed(&format!("look at {}", path.display()), &e))?;
-        if let Some(why) = view.protected_disk(&path) {
+        let Where { root, folder, protected, device: felt, own } = Where::of(&path, target, view)?;
+        if let Some(why) = protected {
             return Err(FaultError::new(format!("fill the file system of {}: {why}", path.display()))
                 .hint("mount the path on a file system of its own, or move the state of chaos with `--state-dir`"));
         }
+        let disk = there(root.as_ref(), &folder)?;
         let amount = amount(spec, &disk)?;
-        let undo = Undo::V1 { tag: id.tag(), folder: disk.folder.clone(), device: disk.device, amount, reserve: disk.roots_own };
-        let mut prepared = Prepared::new(undo).claim(format!("disk:{}", disk.device));
-        prepared.bystanders = users(disk.device, &look()?);
+        let undo = Undo::V1 { tag: id.tag(), root, folder, device: disk.device, amount, reserve: disk.roots_own };
+        let mut prepared = Prepared::new(undo).claim(format!("disk:{felt}"));
+        if own {
+            prepared.reach = Some(Reach::Target);
+            return Ok(prepared.note("it is mounted there alone, and goes when that ends"));
+        }
+        prepared.bystanders = users(felt, &look()?);
         Ok(prepared)
     }
 
     async fn inject(&self, armed: Armed<Undo>, world: &Host) -> Result<Observed, FaultError> {
-        let Undo::V1 { tag, folder, device, amount, reserve } = armed.undo();
+        let Undo::V1 { tag, root, folder, device, amount, reserve } = armed.undo();
         let mut more = vec![("folder", folder.clone().into_os_string()), ("reserve", u8::from(*reserve).to_string().into())];
         more.push(match amount {
             Amount::Take(bytes) => ("bytes", bytes.to_string().into()),
             Amount::LeaveFree(bytes) => ("free", bytes.to_string().into()),
         });
+        if let Some(root) = root {
+            more.push(("root", serde_json::to_string(root).map_err(|e| FaultError::new(format!("write down where: {e}")))?.into()));
+        }
         let helper = Helper { kind: "hold-file", tag, run: &armed.id().run, deadline: armed.deadline(), more };
         let enough = || {
             let held: u64 = living(tag)?.iter().map(|id| held_by(id.pid, *device)).sum();
-            Ok(if is_enough(*amount, held, &Disk::of(folder)?, *reserve) { Reached::All } else { Reached::Some(held) })
+            let disk = open_folder(root.as_ref(), folder, OFlags::RDONLY).and_then(|folder| Disk::of_open(&folder))?;
+            Ok(if is_enough(*amount, held, &disk, *reserve) { Reached::All } else { Reached::Some(held) })
         };
         started(&armed, world.start_helper(&helper), enough).await?;
         let held: u64 = living(tag).unwrap_or_default().iter().map(|id| held_by(id.pid, *device)).sum();
@@ -136,12 +152,12 @@ impl Fault for DiskFill {
     }
 
     async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
-        let Undo::V1 { tag, folder, device, amount, reserve } = undo;
+        let Undo::V1 { tag, root, folder, device, amount, reserve } = undo;
         let Some(helper) = is_still_held(tag, &look()?)? else {
             return Ok(Presence::none());
         };
         let held = held_by(helper.id.pid, *device);
-        let disk = Disk::of(folder).map_err(|e| failed(&format!("look at {}", folder.display()), &e))?;
+        let disk = there(root.as_ref(), folder)?;
         let met = match amount {
             Amount::LeaveFree(0) if disk.refuses_a_block() => Met::Count(1),
             Amount::LeaveFree(0) => Met::Idle,
@@ -165,6 +181,49 @@ impl Fault for DiskFill {
         let Undo::V1 { tag, .. } = undo;
         vec![kill_by_tag(tag)]
     }
+}
+
+/// Where the space is taken.
+struct Where {
+    root: Option<Root>,
+    folder: PathBuf,
+    /// Why it never is.
+    protected: Option<String>,
+    /// The file system whose users feel it.
+    device: u64,
+    /// It is mounted in a container alone.
+    own: bool,
+}
+
+impl Where {
+    fn of(path: &Path, target: &Target, view: &HostView) -> Result<Self, FaultError> {
+        let wrong = |e: std::io::Error| failed(&format!("look at {}", target.label), &e);
+        let Some(process) = target.facets.process else {
+            let disk = Disk::of(path).map_err(wrong)?;
+            let protected = view.protected_disk(path);
+            return Ok(Self { root: None, folder: disk.folder, protected, device: disk.device, own: false });
+        };
+        let seen = seen_by(process, path).map_err(wrong)?.ok_or_else(|| FaultError::gone(format!("{} is gone", target.label)))?;
+        let folder = if seen.meta.is_dir() { seen.path.as_path() } else { seen.path.parent().unwrap_or(&seen.path) };
+        let (protected, device) = match &seen.root {
+            // The layers of a container draw on the disk that they lie on.
+            Some(Root::Layers { layers, .. }) => {
+                let upper = layers.disk().map_err(wrong)?;
+                (view.protected_disk(upper), Disk::of(upper).map_err(wrong)?.device)
+            }
+            Some(Root::Namespace { .. }) if seen.kind == "tmpfs" => (None, seen.meta.dev()),
+            Some(Root::Namespace { .. }) => (Some(format!("nobody can tell what the space of a {} is drawn from", seen.kind)), 0),
+            None => (view.protected_disk(&seen.path), seen.meta.dev()),
+        };
+        let own = matches!(seen.root, Some(Root::Namespace { .. }));
+        Ok(Self { folder: folder.to_owned(), root: seen.root, protected, device, own })
+    }
+}
+
+/// The file system of a folder, in whosever tree of files.
+fn there(root: Option<&Root>, folder: &Path) -> Result<Disk, FaultError> {
+    let disk = open_folder(root, folder, OFlags::RDONLY).and_then(|folder| Disk::of_open(&folder));
+    disk.map_err(|e| failed(&format!("look at {}", folder.display()), &e))
 }
 
 fn amount(spec: &Spec, disk: &Disk) -> Result<Amount, FaultError> {

@@ -29,7 +29,7 @@ use self::damage::Damage;
 use super::failed;
 use crate::cgroup::quoted;
 use crate::disk::Disk;
-use crate::file::{Kept, Place, Times, Vault, copy_belongings, copy_content, dress};
+use crate::file::{Held, Kept, Place, Root, Times, Vault, copy_belongings, copy_content, dress, open_folder, seen_by};
 use crate::world::{Host, HostView};
 
 /// Damages a file.
@@ -141,7 +141,9 @@ impl Fault for FileCorrupt {
         if let Some(why) = view.protected_path(&path) {
             return Err(FaultError::new(format!("{} is never damaged: {why}", path.display())));
         }
-        let place = place_of(&path)?;
+        let (place, from_image) = place_of(&path, target)?;
+        let path = place.path();
+        let _held = hold(&place)?;
         let wrong = |e: std::io::Error| failed(&format!("open {}", path.display()), &e);
         let file = place.open(false).map_err(wrong)?;
         let file = file.ok_or_else(|| FaultError::gone(format!("there is no file {}", path.display())))?;
@@ -159,18 +161,24 @@ impl Fault for FileCorrupt {
         let kept = format!("the original is kept in {}", corruption.vault.place.path().display());
         // A file has one inode under all its names.
         let inode = format!("inode:{}:{}", meta.dev(), meta.ino());
-        let mut prepared = Prepared::new(Undo::V1(corruption.clone())).claim(format!("file:{}", path.display())).claim(inode).note(kept);
+        let whose = corruption.place.root.as_ref().map(Root::name).unwrap_or_default();
+        let claim = format!("file:{whose}{}", path.display());
+        let mut prepared = Prepared::new(Undo::V1(corruption.clone())).claim(claim).claim(inode).note(kept);
         if let Some(seconds) = corruption.slow_repair() {
             prepared = prepared.note(format!("taking it back reads the whole file and its copy: some {seconds} s"));
         }
         if meta.nlink() > 1 {
             prepared = prepared.note(format!("the file has {} names, and is damaged under all of them", meta.nlink()));
         }
+        if from_image {
+            prepared = prepared.note("it stays in the container's own layer, also where it came from the image");
+        }
         Ok(prepared)
     }
 
     async fn stage(&self, armed: &Armed<Undo>, _: &Host) -> Result<(), FaultError> {
         let Undo::V1(corruption) = armed.undo();
+        let _held = hold(&corruption.place)?;
         let vault = &corruption.vault;
         let stamp = serde_json::json!({"kind": Self::KIND, "undo": armed.undo()}).to_string();
         let wrong = |e: std::io::Error| match e.kind() {
@@ -194,6 +202,7 @@ impl Fault for FileCorrupt {
 
     async fn inject(&self, armed: Armed<Undo>, _: &Host) -> Result<Observed, FaultError> {
         let Undo::V1(corruption) = armed.undo();
+        let _held = hold(&corruption.place)?;
         if armed.cancelled() {
             return Err(FaultError::cancelled());
         }
@@ -206,7 +215,12 @@ impl Fault for FileCorrupt {
 
     async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {
         let Undo::V1(corruption) = undo;
-        corruption.inspect().map_err(|e| failed(&format!("look at {}", corruption.place.path().display()), &e))
+        let looked = match corruption.place.hold() {
+            Ok(None) => return Ok(Presence::none().finding("the container is gone, and the file with it")),
+            Ok(Some(_held)) => corruption.inspect(),
+            Err(error) => Err(error),
+        };
+        looked.map_err(|e| failed(&format!("look at {}", corruption.place.path().display()), &e))
     }
 
     async fn revert(&self, undo: &Undo, _: &Host) -> Result<Reverted, FaultError> {
@@ -214,6 +228,9 @@ impl Fault for FileCorrupt {
         let wrong = |e: std::io::Error| {
             failed(&format!("restore {}", corruption.place.path().display()), &e)
                 .hint(format!("its original is {}", corruption.vault.path(corruption.damage.kept()).display()))
+        };
+        let Some(_held) = corruption.place.hold().map_err(wrong)? else {
+            return Ok(Reverted::note("the container is gone, and the file and its original with it"));
         };
         let outcome = match &corruption.damage {
             Damage::Truncate { .. } | Damage::Flip { .. } => in_place::restore(corruption),
@@ -226,16 +243,16 @@ impl Fault for FileCorrupt {
 
     fn explain(&self, undo: &Undo) -> Vec<String> {
         let Undo::V1(Corruption { place, vault, damage, .. }) = undo;
-        let path = quoted(&place.path());
-        let original = quoted(&vault.path(Kept::Original));
+        let path = quoted(&place.by_hand());
+        let original = quoted(&vault.by_hand(Kept::Original));
         let back = match damage {
             Damage::Truncate { .. } | Damage::Flip { .. } => format!("cp -a {original} {path}"),
             Damage::Delete => format!("mv -n {original} {path}"),
-            Damage::Replace { .. } => format!("mv {} {path}", quoted(&vault.path(Kept::Replacement))),
+            Damage::Replace { .. } => format!("mv {} {path}", quoted(&vault.by_hand(Kept::Replacement))),
         };
         // Another injection of the run may keep its originals there too.
-        let ours = [Kept::Original, Kept::Replacement, Kept::Stamp].map(|kept| quoted(&vault.path(kept))).join(" ");
-        let folder = quoted(&vault.place.path());
+        let ours = [Kept::Original, Kept::Replacement, Kept::Stamp].map(|kept| quoted(&vault.by_hand(kept))).join(" ");
+        let folder = quoted(&vault.place.by_hand());
         vec![format!("{back} && rm -f {ours} && rmdir --ignore-fail-on-non-empty {folder}")]
     }
 }
@@ -266,7 +283,9 @@ impl Corruption {
             Damage::Replace { size, .. } => *size,
             Damage::Delete => 0,
         };
-        let free = Disk::of(path).map_err(|e| failed(&format!("look at the file system of {}", path.display()), &e))?.free(false);
+        let place = &self.place;
+        let folder = open_folder(place.root.as_ref(), &place.folder, rustix::fs::OFlags::RDONLY).and_then(|folder| Disk::of_open(&folder));
+        let free = folder.map_err(|e| failed(&format!("look at the file system of {}", path.display()), &e))?.free(false);
         if needed + SPARE > free {
             return Err(FaultError::new(format!(
                 "keep the original of {}: {} are needed on its file system, and {} are free",
@@ -316,10 +335,34 @@ impl Restored {
     }
 }
 
-/// Where the file is: a name that is text, in a folder reached without links.
-fn place_of(path: &Path) -> Result<Place, FaultError> {
+/// Where the file is, and whether writing to it makes it a part of a container's own layer.
+fn place_of(path: &Path, target: &Target) -> Result<(Place, bool), FaultError> {
+    let Some(process) = target.facets.process else {
+        return Ok((named(None, path)?, false));
+    };
+    let gone = || FaultError::gone(format!("{} is gone", target.label));
+    let seen = seen_by(process, path).map_err(|e| failed(&format!("look at {}", target.label), &e))?.ok_or_else(gone)?;
+    if seen.read_only {
+        return Err(FaultError::new(format!("{} lies where nothing can be written: it is mounted to be read only", target.label))
+            .hint("name a file on a volume; what cannot be written cannot be damaged either"));
+    }
+    let layered = matches!(seen.root, Some(Root::Layers { .. }));
+    Ok((named(seen.root.as_ref(), &seen.path)?, layered))
+}
+
+/// A name that is text, in a folder reached without links.
+fn named(root: Option<&Root>, path: &Path) -> Result<Place, FaultError> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
         return Err(FaultError::new(format!("{} has no name that could be written down", path.display())));
     };
-    Place::of(folder, name).map_err(|e| failed(&format!("open {}", folder.display()), &e))
+    Place::of(root, folder, name).map_err(|e| failed(&format!("open {}", folder.display()), &e))
+}
+
+/// The tree of files, for as long as something is done in it.
+fn hold(place: &Place) -> Result<Option<Held>, FaultError> {
+    match place.hold() {
+        Ok(Some(held)) => Ok(held),
+        Ok(None) => Err(FaultError::gone("the container is gone, and the file with it")),
+        Err(error) => Err(failed(&format!("reach {}", place.path().display()), &error)),
+    }
 }

@@ -1,4 +1,4 @@
-//! Where a file is: a name in a folder that is known by file system and inode.
+//! Where a file is: a name in a folder that is known by file system and inode, in whosever tree of files.
 
 use std::fs::File;
 use std::io;
@@ -9,10 +9,15 @@ use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, fstat, fstatvfs, 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::root::{Held, Root};
+
 /// A name in a folder. The folder is opened without following links, and must be the very one that it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
-    /// The folder's path.
+    /// In which tree of files; none: this host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) root: Option<Root>,
+    /// The folder's path in it.
     pub(crate) folder: PathBuf,
     /// The folder's device. After a reboot it may have another number.
     pub(crate) device: u64,
@@ -30,15 +35,30 @@ impl Place {
     ///
     /// # Errors
     /// If the folder's path leads through a link.
-    pub(crate) fn of(folder: &Path, name: &str) -> io::Result<Self> {
-        Self::in_folder(&open_folder(folder)?, folder, name)
+    pub(crate) fn of(root: Option<&Root>, folder: &Path, name: &str) -> io::Result<Self> {
+        Self::in_folder(&open_folder(root, folder, OFlags::RDONLY)?, root, folder, name)
     }
 
     /// Of a name in a folder that is open.
-    pub(crate) fn in_folder(open: &OwnedFd, folder: &Path, name: &str) -> io::Result<Self> {
+    pub(crate) fn in_folder(open: &OwnedFd, root: Option<&Root>, folder: &Path, name: &str) -> io::Result<Self> {
         let stat = fstat(open)?;
         let filesystem = fstatvfs(open)?.f_fsid;
-        Ok(Self { folder: folder.to_owned(), device: stat.st_dev, filesystem, inode: stat.st_ino, name: name.to_owned() })
+        let (folder, name) = (folder.to_owned(), name.to_owned());
+        Ok(Self { root: root.cloned(), folder, device: stat.st_dev, filesystem, inode: stat.st_ino, name })
+    }
+
+    /// Keeps the tree of files open that it lies in: whatever is done meanwhile is done in the same one. The outer none: it is gone, and
+    /// the file with it.
+    ///
+    /// # Errors
+    /// If it may be there, and is not reached.
+    pub(crate) fn hold(&self) -> io::Result<Option<Option<Held>>> {
+        self.root.as_ref().map_or(Ok(Some(None)), |root| Ok(root.open()?.map(Some)))
+    }
+
+    /// The way to it for a person who types.
+    pub(crate) fn by_hand(&self) -> PathBuf {
+        self.root.as_ref().map_or_else(|| self.path(), |root| root.by_hand(&self.path()))
     }
 
     /// The whole path, for people.
@@ -55,12 +75,13 @@ impl Place {
         if self.name.contains(['/', '\0']) || matches!(self.name.as_str(), "" | "." | "..") {
             return Err(io::Error::other(format!("`{}` is not the name of a file", self.name)));
         }
-        let folder = match open_folder(&self.folder) {
-            Ok(folder) => folder,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Err(self.is_not_the_folder("is not there")),
-            Err(errno) => return Err(errno.into()),
+        let folder = match open_folder(self.root.as_ref(), &self.folder, OFlags::RDONLY) {
+            Err(error) if [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].iter().any(|e| error.raw_os_error() == Some(e.raw_os_error())) => {
+                return Err(self.is_not_the_folder("is not there"));
+            }
+            opened => opened?,
         };
-        let now = Self::in_folder(&folder, &self.folder, &self.name)?;
+        let now = Self::in_folder(&folder, self.root.as_ref(), &self.folder, &self.name)?;
         let same_filesystem = now.device == self.device || (now.filesystem == self.filesystem && now.filesystem != 0);
         if same_filesystem && now.inode == self.inode { Ok(folder) } else { Err(self.is_not_the_folder("is another folder than it was")) }
     }
@@ -86,9 +107,16 @@ impl Place {
     }
 }
 
-fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS)
+/// A folder of a tree of files, reached without links.
+pub(crate) fn open_folder(root: Option<&Root>, path: &Path, access: OFlags) -> io::Result<OwnedFd> {
+    let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let direct = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let Some(root) = root else {
+        return openat2(CWD, path, flags, Mode::empty(), direct).map_err(Into::into);
+    };
+    let inside = path.strip_prefix("/").unwrap_or(path);
+    let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
+    openat2(root.hold()?.as_ref(), inside, flags, Mode::empty(), direct | ResolveFlags::BENEATH).map_err(Into::into)
 }
 
 /// A regular file in a folder, by its bare name and never through a link; `None` if there is none.

@@ -3,16 +3,15 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    Access, AtFlags, CWD, Mode, OFlags, RenameFlags, StatxFlags, accessat, fstat, mkdirat, openat, renameat_with, statx, unlinkat,
+    Access, AtFlags, Mode, OFlags, RenameFlags, StatxFlags, accessat, fstat, mkdirat, openat, renameat_with, statx, unlinkat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::place::{Place, open_in, sync};
+use super::place::{Place, open_folder, open_in, sync};
 
 /// What the name of every vault begins with.
 pub(crate) const PREFIX: &str = ".chaos-";
@@ -51,14 +50,24 @@ impl Vault {
     /// Chooses where the folder will be: the topmost folder on the way to the file's file system that we may write to and others may
     /// not tamper with. Never the file's own folder: its reader would find the copy there.
     pub(crate) fn choose(file: &Place, run: &str, slot: &str) -> io::Result<Self> {
-        let mount = mount_of(&file.folder)?;
-        let above = file.folder.ancestors().skip(1).take_while(|folder| mount_of(folder).is_ok_and(|m| m == mount));
-        let safe: Vec<&Path> = above.filter(|folder| is_safe(folder)).collect();
+        let root = file.root.as_ref();
+        let open = |folder: &Path| open_folder(root, folder, OFlags::PATH);
+        let mount = mount_of(&open(&file.folder)?)?;
+        // Within a container its own first user is trusted: what it could do to the copy, it could do to the file.
+        let trusted = root.map(|root| Ok::<_, io::Error>(fstat(root.hold()?)?.st_uid)).transpose()?;
+        let above = file.folder.ancestors().skip(1).map(|folder| (folder, open(folder)));
+        let here = above.take_while(|(_, open)| open.as_ref().is_ok_and(|open| mount_of(open).is_ok_and(|m| m == mount)));
+        let safe: Vec<&Path> = here.filter(|(_, open)| open.as_ref().is_ok_and(|open| is_safe(open, trusted))).map(|(f, _)| f).collect();
         let parent = safe.last().ok_or_else(|| {
             io::Error::other(format!("no folder above {} on its file system may be written to safely", file.folder.display()))
         })?;
         let key: String = slot.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        Ok(Self { place: Place::of(parent, &format!("{PREFIX}{run}"))?, key })
+        Ok(Self { place: Place::of(root, parent, &format!("{PREFIX}{run}"))?, key })
+    }
+
+    /// The way to one of its files for a person who types.
+    pub(crate) fn by_hand(&self, kept: Kept) -> PathBuf {
+        self.place.by_hand().join(self.name(kept))
     }
 
     /// Where one of its files is, for people.
@@ -130,7 +139,7 @@ impl Vault {
     /// Where one of its files lies, as a place to move to and from.
     pub(crate) fn place_of(&self, kept: Kept) -> io::Result<Option<Place>> {
         let Some(folder) = self.open()? else { return Ok(None) };
-        Place::in_folder(&folder, &self.place.path(), &self.name(kept)).map(Some)
+        Place::in_folder(&folder, self.place.root.as_ref(), &self.place.path(), &self.name(kept)).map(Some)
     }
 
     /// Removes this injection's files but the one to be spared, and the folder with the last one.
@@ -155,17 +164,17 @@ impl Vault {
 }
 
 /// Device and mount: renaming works only within one mount, even on one file system.
-fn mount_of(folder: &Path) -> io::Result<(u32, u32, u64)> {
-    let stat = statx(CWD, folder, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID)?;
+fn mount_of(folder: &OwnedFd) -> io::Result<(u32, u32, u64)> {
+    let stat = statx(folder, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
     Ok((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_mnt_id))
 }
 
 /// May we write there, and nobody else remove what we put there?
-fn is_safe(folder: &Path) -> bool {
+fn is_safe(folder: &OwnedFd, trusted: Option<u32>) -> bool {
     const WRITABLE_BY_OTHERS: u32 = 0o022;
     const STICKY: u32 = 0o1000;
-    let Ok(meta) = std::fs::symlink_metadata(folder) else { return false };
-    let own = meta.uid() == 0 || meta.uid() == rustix::process::geteuid().as_raw();
-    let tamper_proof = meta.mode() & WRITABLE_BY_OTHERS == 0 || meta.mode() & STICKY != 0;
-    own && tamper_proof && accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok()
+    let Ok(meta) = fstat(folder) else { return false };
+    let own = meta.st_uid == 0 || meta.st_uid == rustix::process::geteuid().as_raw() || trusted == Some(meta.st_uid);
+    let tamper_proof = meta.st_mode & WRITABLE_BY_OTHERS == 0 || meta.st_mode & STICKY != 0;
+    own && tamper_proof && accessat(folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok()
 }

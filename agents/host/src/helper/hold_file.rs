@@ -6,21 +6,24 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate, fstatvfs, open, openat, unlinkat};
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, fallocate, fstatvfs, open, openat, unlinkat};
 use rustix::io::Errno;
 
 use super::{Order, lifeline};
+use crate::file::{Root, open_folder};
 
 /// How much is taken before looking again.
 const STEP: u64 = 64 << 20;
 /// The smallest step, when nearly nothing is left.
 const LEAST: u64 = 4096;
 
-/// `--folder PATH --bytes N --free N --reserve 0|1`: takes `bytes`, or until `free` are left; with `reserve`, left for root.
+/// `--folder PATH [--root ROOT] --bytes N --free N --reserve 0|1`: takes `bytes`, or until `free` are left; with `reserve`, left for root.
 pub(super) fn run(order: &Order) -> io::Result<()> {
     lifeline::watch(order.deadline, |_| {});
     let folder = order.more.get("folder").map(Path::new).ok_or(io::ErrorKind::InvalidInput)?;
-    let file = nameless(folder, order.more.get("tag").and_then(|t| t.to_str()).unwrap_or("chaos"))?;
+    let root: Option<Root> = order.more.get("root").and_then(|text| serde_json::from_str(text.to_str()?).ok());
+    let folder = root.map_or_else(|| open_as_named(folder), |root| open_folder(Some(&root), folder, OFlags::RDONLY))?;
+    let file = nameless(&folder, order.more.get("tag").and_then(|t| t.to_str()).unwrap_or("chaos"))?;
     let mut taken = 0;
     let mut step = STEP;
     loop {
@@ -67,16 +70,20 @@ fn take(file: &OwnedFd, from: u64, bytes: u64) -> Result<u64, Errno> {
     }
 }
 
+/// As it was named: links on this host lead where they lead.
+fn open_as_named(folder: &Path) -> io::Result<OwnedFd> {
+    open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(Into::into)
+}
+
 /// A file without a name; where the file system has no such thing, one whose name is gone at once.
-fn nameless(folder: &Path, tag: &str) -> io::Result<OwnedFd> {
+fn nameless(folder: &OwnedFd, tag: &str) -> io::Result<OwnedFd> {
     let mode = Mode::RUSR | Mode::WUSR;
-    match openat(CWD, folder, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, mode) {
+    match openat(folder, ".", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, mode) {
         Ok(file) => Ok(file),
         Err(Errno::OPNOTSUPP | Errno::ISDIR) => {
-            let folder = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
             let name = format!(".{tag}");
-            let file = openat(&folder, &name, OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC, mode)?;
-            unlinkat(&folder, &name, AtFlags::empty())?;
+            let file = openat(folder, &name, OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC, mode)?;
+            unlinkat(folder, &name, AtFlags::empty())?;
             Ok(file)
         }
         Err(errno) => Err(errno.into()),

@@ -9,6 +9,7 @@ use chaos_core::target::{Facets, Identity, Population, ResolveContext, ResolveEr
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::file::seen_by;
 use crate::world::HostView;
 
 /// Finds files of this host.
@@ -20,7 +21,7 @@ pub(crate) struct Files(pub(crate) HostView);
 pub(crate) struct Selector {
     /// A file, a directory, or a pattern (`/srv/models/*/weights.bin`; `**` for any depth). Relative to the experiment's folder.
     pub(crate) path: String,
-    /// A set of processes who see this path. They must see it as chaos does: in the same mount namespace.
+    /// A set of processes or containers that see this path: what it means to them, each. A container must run, on this very host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) of: Option<String>,
 }
@@ -34,7 +35,12 @@ impl TargetKind for Files {
             summary: "files and directories of this host, by path or pattern",
             about: "Each file that a pattern matches is one member; links are followed, and two ways to the same file are one member. Never \
                 found are the folders of chaos itself (journal and records), `/`, `/proc`, `/sys` and `/dev`: a selector that matches one \
-                of them is refused.",
+                of them is refused.\n\n\
+                With `of`, the path is what those processes or containers see, each: links lead within a container and never out of it, and \
+                a pattern is not looked for there. What lies on a volume or is bound from this host is the host's own file. What lies in \
+                the layers of a container is reached through whoever has them mounted, also when the container was restarted meanwhile; \
+                while it is stopped, chaos mounts the layers itself to take something back. What is mounted in the container alone (a \
+                `tmpfs`) goes when the container stops, and what was done there goes with it.",
             example: "weights: {files: {path: /srv/models/ranker/weights.bin}}",
         }
     }
@@ -50,24 +56,73 @@ impl TargetKind for Files {
     }
 
     async fn resolve(&self, selector: &Selector, context: &ResolveContext) -> Result<Population, ResolveError> {
-        if let Some(set) = &selector.of {
-            same_mounts(set, context)?;
+        let mut members = BTreeMap::new();
+        let mut elsewhere = Vec::new();
+        let mut here = selector.of.is_none();
+        for member in selector.of.as_ref().map(|set| members_of(set, context)).transpose()?.into_iter().flatten() {
+            match sees_as_we_do(member)? {
+                true => here = true,
+                false => elsewhere.push(member),
+            }
         }
         let wanted = context.folder.join(&selector.path);
-        let mut members = BTreeMap::new();
-        for path in matches(&wanted)? {
+        for path in if here { matches(&wanted)? } else { BTreeSet::new() } {
             let path = path.canonicalize().map_err(|e| ResolveError::new(format!("look at {}: {e}", path.display())))?;
-            if let Some(why) = self.0.protected_path(&path) {
-                return Err(ResolveError::new(format!("{} is never a target: {why}", path.display())));
-            }
-            let member = target(&path)?;
+            let member = self.on_this_host(&path)?;
             members.insert(member.identity.clone(), member);
         }
+        for whose in elsewhere {
+            let member = self.within(whose, &selector.path)?;
+            members.extend(member.map(|member| (member.identity.clone(), member)));
+        }
         if members.is_empty() {
-            return Err(nothing(&wanted));
+            return Err(if here { nothing(&wanted) } else { nowhere(&selector.path, selector.of.as_deref().unwrap_or_default()) });
         }
         Ok(members.into_values().collect())
     }
+}
+
+impl Files {
+    fn on_this_host(&self, path: &Path) -> Result<Target, ResolveError> {
+        if let Some(why) = self.0.protected_path(path) {
+            return Err(ResolveError::new(format!("{} is never a target: {why}", path.display())));
+        }
+        target(path)
+    }
+
+    /// The file that somebody with mounts of its own sees. What this host sees as well is the host's file.
+    fn within(&self, whose: &Target, path: &str) -> Result<Option<Target>, ResolveError> {
+        let wrong = |what: &str| ResolveError::new(format!("look for {path} in {}: {what}", whose.label));
+        if !path.starts_with('/') {
+            return Err(wrong("the path must be absolute there").hint("for example `/srv/model.bin`"));
+        }
+        if path.contains(['*', '?', '[']) {
+            return Err(wrong("a pattern is not looked for inside of something else").hint("name the file, or the folder"));
+        }
+        let Some(process) = whose.facets.process else {
+            let beyond = whose.facets.container.as_ref().and_then(|container| container.beyond.clone());
+            return Err(wrong(beyond.as_deref().unwrap_or("it is not a process of this host")));
+        };
+        let seen = seen_by(process, Path::new(path)).map_err(|e| wrong(&e.to_string()).hint("run as root"))?;
+        let Some(seen) = seen else { return Ok(None) };
+        let Some(root) = seen.root else {
+            return self.on_this_host(&seen.path).map(Some);
+        };
+        Ok(Some(Target {
+            identity: Identity(format!("file:{}:{}", root.name(), seen.path.display())),
+            label: format!("{path} of {}", whose.label),
+            place: whose.place.clone(),
+            order: format!("{} {path}", whose.order),
+            healthy: true,
+            started: u64::try_from(seen.meta.mtime()).unwrap_or(0),
+            groups: whose.groups.clone(),
+            facets: Facets { path: Some(PathBuf::from(path)), process: Some(process), ..Facets::default() },
+        }))
+    }
+}
+
+fn nowhere(path: &str, set: &str) -> ResolveError {
+    ResolveError::nothing(format!("there is no {path} in any member of {set}")).hint("the path is the one that they see")
 }
 
 /// Every path that matches; one that cannot be looked into is an error, not a gap.
@@ -116,25 +171,21 @@ fn nothing(wanted: &Path) -> ResolveError {
     error.hint(format!("{} has {}", folder.display(), names.join(", ")))
 }
 
-/// What the processes of a set see under a path is what we see only in the same mount namespace and under the same root.
-fn same_mounts(set: &str, context: &ResolveContext) -> Result<(), ResolveError> {
-    let members = context.sets.get(set).ok_or_else(|| ResolveError::new(format!("`of: {set}` was not resolved before")))?;
+fn members_of<'a>(set: &str, context: &'a ResolveContext) -> Result<&'a Population, ResolveError> {
+    context.sets.get(set).ok_or_else(|| ResolveError::new(format!("`of: {set}` was not resolved before")))
+}
+
+/// Is a path to it what it is to us? In the same mount namespace and under the same root.
+fn sees_as_we_do(member: &Target) -> Result<bool, ResolveError> {
     let seen = |who: &str| {
         let namespace = std::fs::metadata(format!("/proc/{who}/ns/mnt"))?.ino();
         let root = std::fs::metadata(format!("/proc/{who}/root"))?;
         Ok::<_, std::io::Error>((namespace, root.dev(), root.ino()))
     };
+    // Who is no process of this host is told so where its file is looked for.
+    let Some(process) = member.facets.process else { return Ok(false) };
     let ours = seen("self").map_err(|e| ResolveError::new(format!("look at our own mounts: {e}")))?;
-    for member in members {
-        let Some(process) = member.facets.process else {
-            return Err(ResolveError::new(format!("{} is not a process of this host", member.label)));
-        };
-        let theirs = seen(&process.pid.to_string())
-            .map_err(|e| ResolveError::new(format!("look at the mounts of {}: {e}", member.label)).hint("run as root"))?;
-        if theirs != ours {
-            return Err(ResolveError::new(format!("{} has mounts of its own: the path means another file there", member.label))
-                .hint("leave `of` out, and name the file as this host sees it"));
-        }
-    }
-    Ok(())
+    let theirs = seen(&process.pid.to_string())
+        .map_err(|e| ResolveError::new(format!("look at the mounts of {}: {e}", member.label)).hint("run as root"))?;
+    Ok(theirs == ours)
 }

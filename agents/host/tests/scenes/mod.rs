@@ -5,6 +5,7 @@
 
 pub(crate) mod cgroups;
 pub(crate) mod containers;
+pub(crate) mod engine;
 pub(crate) mod files;
 pub(crate) mod network;
 pub(crate) mod shaped;
