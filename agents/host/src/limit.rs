@@ -96,11 +96,11 @@ pub(crate) fn look(limit: &dyn Limit) -> Result<Presence, FaultError> {
     if presence.in_place == InPlace::None {
         return Ok(presence);
     }
-    Ok(presence.met(match limit.met()? {
-        None => Met::Unknown,
-        Some(0) => Met::Idle,
-        Some(n) => Met::Count(n),
-    }))
+    Ok(presence.met(limit.met()?.map_or(Met::Unknown, counted)))
+}
+
+fn counted(times: u64) -> Met {
+    if times == 0 { Met::Idle } else { Met::Count(times) }
 }
 
 /// Puts back what was captured, where the value there is still ours.
@@ -112,7 +112,10 @@ pub(crate) fn take_back(limit: &dyn Limit, world: &Host) -> Result<Reverted, Fau
         return Ok(Reverted::note("the control group is gone, and its limit with it"));
     }
     match limit.standing()? {
-        Standing::Ours | Standing::Partly(_) => limit.restore(world).map(|()| Reverted::default()),
+        Standing::Ours | Standing::Partly(_) => {
+            limit.restore(world)?;
+            Ok(Reverted::default().met(limit.met()?.map(counted)))
+        }
         Standing::AsBefore => Ok(Reverted::default()),
         Standing::Foreign => Ok(Reverted::note(format!("kept the {} that somebody else has set since", limit.what()))),
     }

@@ -198,12 +198,11 @@ impl Fault for ContainerLimit {
         let Undo::V1 { limits } = undo;
         // One that the kernel refuses keeps none of the others from coming back.
         let done: Vec<Result<Reverted, FaultError>> = limits.iter().rev().map(|part| limit::take_back(part.limit(), world)).collect();
-        let mut notes: Vec<String> = Vec::new();
-        for reverted in done {
-            notes.extend(reverted?.notes);
-        }
+        let done = done.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let met = met_together(done.iter().map(|reverted| reverted.met.unwrap_or(Met::Unknown)));
+        let mut notes: Vec<String> = done.into_iter().flat_map(|reverted| reverted.notes).collect();
         notes.dedup();
-        Ok(Reverted { notes })
+        Ok(Reverted { notes, met: Some(met).filter(|met| *met != Met::Unknown) })
     }
 
     fn explain(&self, undo: &Undo) -> Vec<String> {
@@ -233,13 +232,15 @@ fn together(all: &[Presence]) -> Presence {
     } else {
         Presence::partial(finding.unwrap_or_else(|| "some of the limits are ours".into()))
     };
-    let counted: Vec<u64> = all.iter().filter_map(|presence| if let Met::Count(n) = presence.met { Some(n) } else { None }).collect();
-    let met = if !counted.is_empty() {
-        Met::Count(counted.iter().sum())
-    } else if all.iter().all(|presence| presence.met == Met::Idle) {
-        Met::Idle
-    } else {
-        Met::Unknown
-    };
-    presence.met(met)
+    presence.met(met_together(all.iter().map(|presence| presence.met)))
+}
+
+/// As often as all of those that are counted; idle only if each of them is.
+fn met_together(all: impl Iterator<Item = Met> + Clone) -> Met {
+    let counted: Vec<u64> = all.clone().filter_map(|met| if let Met::Count(n) = met { Some(n) } else { None }).collect();
+    match counted.is_empty() {
+        false => Met::Count(counted.iter().sum()),
+        true if all.clone().all(|met| met == Met::Idle) => Met::Idle,
+        true => Met::Unknown,
+    }
 }
