@@ -127,8 +127,8 @@ fn limited(spec: Value) -> Scene {
 
 #[tokio::test]
 async fn a_limit_below_what_is_in_use_is_refused() {
-    // In a shell's variable: memory of its own.
-    let script = "a=$(head -c 24000000 /dev/zero | tr '\\0' a); sleep 600 & wait";
+    // A file in memory, which cannot be dropped.
+    let script = "mount -t tmpfs none /mnt && head -c 24000000 /dev/zero > /mnt/x; sleep 600 & wait";
     let Some(container) = container("a_limit_below_what_is_in_use_is_refused", script) else { return };
     let host = host();
     let table = faults(&host);
