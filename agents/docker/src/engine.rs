@@ -5,6 +5,7 @@ mod discovery;
 mod endpoint;
 mod error;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,12 +118,21 @@ impl Engine {
         }
     }
 
-    /// Every container, running or not, as the list has it: one call, whatever their number.
+    /// Every container, running or not, as the list has it.
     ///
     /// # Errors
     /// If the list cannot be had.
     pub(crate) async fn list(&self) -> Result<Vec<ContainerSummary>, EngineError> {
-        let all = ListContainersOptionsBuilder::new().all(true).build();
+        self.list_with(Vec::new()).await
+    }
+
+    /// Every container that bears all these labels (`app=ranker`), running or not, as the list has it: one call, whatever their number.
+    ///
+    /// # Errors
+    /// If the list cannot be had.
+    pub(crate) async fn list_with(&self, labels: Vec<String>) -> Result<Vec<ContainerSummary>, EngineError> {
+        let filters = HashMap::from([("label".to_owned(), labels)]);
+        let all = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         self.call("list containers", QUESTION, self.api.list_containers(Some(all))).await
     }
 

@@ -112,9 +112,11 @@ impl TargetKind for Containers {
 
     async fn resolve(&self, selector: &Selector, _: &ResolveContext) -> Result<Population, ResolveError> {
         let engine = self.0.discovered().await?;
-        let everything: Vec<Listed> = engine.list().await?.into_iter().filter_map(Listed::of).collect();
-        let (found, never) = matching::select(selector, &everything, self.0.own());
+        let listed: Vec<Listed> = engine.list_with(matching::labels(selector)).await?.into_iter().filter_map(Listed::of).collect();
+        let (found, never) = matching::select(selector, &listed, self.0.own());
         if found.is_empty() {
+            // What is nearest is among those that the engine left out.
+            let everything: Vec<Listed> = engine.list().await?.into_iter().filter_map(Listed::of).collect();
             return Err(matching::nothing(selector, &everything, &never, engine.endpoint()));
         }
         let residents = tokio::task::spawn_blocking(|| resident::residents(Path::new("/proc"))).await;

@@ -89,7 +89,10 @@ fn group_name(gid: u32) -> Option<String> {
 async fn agree(client: Docker, endpoint: &Endpoint) -> Result<Docker, EngineError> {
     let doing = format!("ask the engine at {endpoint} for its version");
     let answer = timeout(FIRST_ANSWER, client.version()).await.map_err(|_| EngineError::unanswered(&doing))?;
-    let version = answer.map_err(|e| EngineError::of_call(&doing, &e))?;
+    let version = answer.map_err(|e| match EngineError::of_call(&doing, &e) {
+        e if e.kind == Failing::Unreachable => e.hint(doubt(endpoint)),
+        e => e,
+    })?;
     let called = version.version.as_deref().unwrap_or("of an unknown version");
     let newest = read_version(version.api_version.as_deref());
     let Some((newest, said)) = newest else {
@@ -123,6 +126,17 @@ async fn agree(client: Docker, endpoint: &Endpoint) -> Result<Docker, EngineErro
         }
         request
     }))
+}
+
+/// What may be wrong where nobody answers.
+fn doubt(endpoint: &Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::Socket(_) => "is it an engine that listens there?",
+        Endpoint::Network { certificates: None, .. } => "does it run, and listen there? does it want TLS (DOCKER_TLS_VERIFY=1)?",
+        Endpoint::Network { certificates: Some(_), .. } => {
+            "does it run, and listen there? are ca.pem, cert.pem and key.pem of its authority?"
+        }
+    }
 }
 
 /// `1.41` as version and as said.

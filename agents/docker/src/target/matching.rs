@@ -24,6 +24,13 @@ type Look<'a, T> = Box<dyn Fn(&Listed) -> T + 'a>;
 /// A container that matches and is never a target, with the reason.
 pub(super) type Never<'a> = (&'a Listed, String);
 
+/// The labels that every container meant bears, so that its engine need not list the others.
+pub(super) fn labels(selector: &Selector) -> Vec<String> {
+    let compose = selector.compose.iter().flat_map(|c| [("project", &c.project), ("service", &c.service)]);
+    let compose = compose.filter_map(|(key, value)| Some(format!("com.docker.compose.{key}={}", value.as_ref()?)));
+    compose.chain(selector.labels.iter().map(|(key, value)| format!("{key}={value}"))).collect()
+}
+
 /// Everything that matches: what may be harmed, and what never is.
 pub(super) fn select<'a>(selector: &Selector, everything: &'a [Listed], own: &Own) -> (Vec<&'a Listed>, Vec<Never<'a>>) {
     let asked = asked(selector);
