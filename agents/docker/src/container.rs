@@ -1,10 +1,11 @@
 //! A container as its engine describes it, in our own types.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings, HealthStatusEnum, HostConfig, MountPoint,
-    PortMap, RestartPolicyNameEnum,
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings, HealthConfig, HealthStatusEnum, HostConfig,
+    MountPoint, PortMap, RestartPolicyNameEnum,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,12 @@ pub struct Container {
     pub restart_count: u64,
     /// What its health check says.
     pub health: Health,
+    /// The command of its health check, after `CMD` or `CMD-SHELL`; empty where it has none.
+    pub health_check: Vec<String>,
+    /// How often in a row that has failed.
+    pub failing_streak: u64,
+    /// How long it fails until the engine says so: so many times, at its interval.
+    pub unhealthy_after: Duration,
     /// What the engine does when it ends.
     pub restart_policy: RestartPolicy,
     /// Is it removed when it ends (`--rm`)?
@@ -272,6 +279,9 @@ impl Container {
             pid: state.pid.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0),
             exit_code: state.exit_code.unwrap_or_default(),
             oom_killed: state.oom_killed.unwrap_or_default(),
+            failing_streak: state.health.as_ref().and_then(|h| h.failing_streak?.try_into().ok()).unwrap_or_default(),
+            unhealthy_after: config.healthcheck.as_ref().map(unhealthy_after).unwrap_or_default(),
+            health_check: config.healthcheck.and_then(|check| check.test).unwrap_or_default(),
             health: health_of(state.health.as_ref().and_then(|h| h.status)),
             started_at: state.started_at.unwrap_or_default(),
             finished_at: state.finished_at.unwrap_or_default(),
@@ -331,6 +341,13 @@ fn health_of(status: Option<HealthStatusEnum>) -> Health {
         Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
         _ => Health::None,
     }
+}
+
+/// An engine checks every 30 s and forgives two failures, where nobody says otherwise.
+fn unhealthy_after(check: &HealthConfig) -> Duration {
+    let said = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
+    let interval = said(check.interval).map_or(Duration::from_secs(30), Duration::from_nanos);
+    interval.saturating_mul(said(check.retries).and_then(|n| n.try_into().ok()).unwrap_or(3))
 }
 
 fn restart_policy_of(host: &HostConfig) -> RestartPolicy {

@@ -1,6 +1,8 @@
 //! The table of faults that are calls of the Engine API, one file each.
 
+mod check_program;
 mod container_disconnect;
+mod container_health;
 mod container_kill;
 mod container_pause;
 mod container_remove;
@@ -25,4 +27,5 @@ pub fn faults(docker: &Arc<Docker>) -> Table {
         .with(container_restart::ContainerRestart, docker)
         .with(container_remove::ContainerRemove, docker)
         .with(container_disconnect::ContainerDisconnect, docker)
+        .with(container_health::ContainerHealth, docker)
 }

@@ -9,6 +9,7 @@ mod engine;
 mod faults;
 mod first_process;
 mod guard;
+mod inside;
 mod listed;
 mod probe;
 mod resident;

@@ -44,6 +44,7 @@ fn scenes_for(kind: &str) -> Vec<fn(&'static Engine) -> Scene> {
         "container.restart" => vec![to_restart],
         "container.remove" => vec![to_remove],
         "container.disconnect" => vec![to_disconnect],
+        "container.health" => vec![to_make_unhealthy],
         _ => Vec::new(),
     }
 }
@@ -79,4 +80,11 @@ fn to_remove(engine: &'static Engine) -> Scene {
 fn to_disconnect(engine: &'static Engine) -> Scene {
     let options = ["--network", "backend", "--ip", "10.77.7.7", "--network-alias", "store"];
     Contained::sleeping(engine, &options).scene(json!({}), &["EndpointID"])
+}
+
+/// The check passes all the time: what the engine says of it is the same before and after.
+fn to_make_unhealthy(engine: &'static Engine) -> Scene {
+    let contained = scenes::checked(engine);
+    contained.until("{{.State.Health.Status}} {{.State.Health.FailingStreak}}", "healthy 0");
+    contained.scene(json!({}), &[])
 }

@@ -120,9 +120,13 @@ async fn what_is_killed_through_its_engine_has_no_restart_policy_and_is_started(
     let contained = Contained::sleeping(engine, &["--restart", "always", "--tmpfs", "/scratch", "--publish", "8080"]);
     let injection = Injection::injected(&table, "container.kill", &json!({}), &contained.remote()).await;
     let says = injection.prepared.notes.join("\n");
-    for said in
-        ["is no process of this host", "restart policy always does not apply", "tmpfs is lost: /scratch", "for 8080/tcp", "on bridge"]
-    {
+    for said in [
+        "is killed by its engine: it is no process of this host",
+        "restart policy always does not apply",
+        "tmpfs is lost: /scratch",
+        "for 8080/tcp",
+        "on bridge",
+    ] {
         assert!(says.contains(said), "{said} in {says}");
     }
     assert_eq!(contained.says("{{.State.Status}} {{.RestartCount}}"), "exited 0");
@@ -194,7 +198,7 @@ async fn two_runs_cannot_have_one_container_and_one_that_removes_itself_is_irrev
     let Some(engine) = shared("two_runs_cannot_have_one_container_and_one_that_removes_itself_is_irreversible") else { return };
     let table = table(engine);
     let contained = Contained::sleeping(engine, &["--rm", "--volume", "/data"]);
-    for fault in table.iter() {
+    for fault in table.iter().filter(|fault| fault.kind() != "container.health") {
         let spec = if fault.kind() == "container.remove" { json!({"allowed": true}) } else { json!({}) };
         let injection = Injection::prepared(&table, fault.kind(), &spec, &contained.target()).await;
         assert_eq!(injection.prepared.claims, [format!("container:{}", contained.id)], "{}", fault.kind());
@@ -377,4 +381,35 @@ async fn a_container_without_a_shell_and_one_that_may_not_write_are_no_different
         Injection::injected(&table, kind, &spec, &contained.target()).await.reverted().await;
         assert_eq!(contained.status(), "running", "{kind}");
     }
+}
+
+#[tokio::test]
+async fn a_health_check_fails_while_its_container_works_and_passes_again() {
+    let Some(engine) = shared("a_health_check_fails_while_its_container_works_and_passes_again") else { return };
+    let table = table(engine);
+    let contained = scenes::checked(engine);
+    contained.until("{{.State.Health.Status}}", "healthy");
+    let injection = Injection::injected(&table, "container.health", &json!({}), &contained.target()).await;
+    contained.until("{{.State.Health.Status}}", "unhealthy");
+    assert!(matches!(injection.presence().await.met, chaos_core::fault::Met::Count(_)));
+    engine.docker(&["exec", &contained.id, "true"]);
+    assert_eq!(injection.reverted().await.notes, ["/check can be run again"]);
+    contained.until("{{.State.Health.Status}}", "healthy");
+    // A container that is started anew has other mounts: that ends it.
+    let injection = Injection::injected(&table, "container.health", &json!({}), &contained.target()).await;
+    engine.docker(&["restart", "--time", "0", &contained.id]);
+    assert_eq!(injection.presence().await.in_place, InPlace::None);
+    assert_eq!(injection.reverted().await.notes, Vec::<String>::new());
+
+    let refused = async |options: &[&str], says: &str| {
+        let contained = Contained::sleeping(engine, options);
+        let id = chaos_core::fault::InjectionId { run: Engine::unique("run"), slot: "1.0.0".into() };
+        let fault = table.get("container.health").expect("the fault");
+        let e = fault.prepare(&json!({}), &contained.target(), &id).await.expect_err(says);
+        assert!(e.message.contains(says), "{e}");
+    };
+    refused(&[], "it has no health check").await;
+    refused(&["--health-cmd", "test -e /ready"], "which the shell does by itself").await;
+    refused(&["--health-cmd", "wget -q localhost"], "which everything in it is run by").await;
+    refused(&["--health-cmd", "curl -f localhost"], "there is no program `curl` in it").await;
 }

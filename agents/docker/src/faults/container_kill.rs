@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::loss::{Ending, losses, losses_of_removal, policy};
-use super::subject::{Found, Life, Now, REQUEST, SETTLE, Subject};
+use super::subject::{Found, Life, Now, REQUEST, SETTLE, Subject, beyond};
 use crate::engine::Engine;
 use crate::world::{Docker, DockerView};
 use crate::{first_process, stamp};
@@ -137,7 +137,7 @@ impl Fault for ContainerKill {
         }
         prepared.notes = losses(&container);
         if process.is_none() {
-            prepared.notes.push(format!("container {} is no process of this host: its engine is asked to kill it", container.name));
+            prepared.notes.push(format!("container {} is killed by its engine: {}", container.name, beyond(target)));
         }
         let ending = if process.is_some() { Ending::ByItself } else { Ending::ByHand };
         prepared.notes.push(policy(&container, ending));

@@ -213,3 +213,9 @@ impl Subject {
 fn policy_gave_up(container: &Container) -> bool {
     matches!(container.restart_policy, RestartPolicy::OnFailure(most) if most > 0 && container.restart_count >= most)
 }
+
+/// Why nothing of this host stands beside a container.
+pub(super) fn beyond(target: &Target) -> String {
+    let why = target.facets.container.as_ref().and_then(|container| container.beyond.clone());
+    why.unwrap_or_else(|| "it is no process of this host".into())
+}
