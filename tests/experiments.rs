@@ -1,27 +1,18 @@
 //! Every experiment in `experiments/` is run for real, as its README says, and must come to the verdict that its
 //! README promises; whatever the verdict, nothing of it is left.
 
+#[path = "containers/promised.rs"]
+mod promised;
+
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use chaos_testbed::{Machine, Payload, not_covered};
+use promised::{experiments, promised, proves_nothing};
 
 const CHAOS: &str = env!("CARGO_BIN_EXE_chaos");
-
-fn experiments() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments")
-}
-
-/// The exit code that the README's table promises for an experiment.
-fn promised(name: &str) -> Option<i32> {
-    let readme = std::fs::read_to_string(experiments().join("README.md")).expect("the README is there");
-    let row = readme.lines().find(|line| line.starts_with(&format!("| [{name}]({name}.yaml)")))?;
-    let code = row.rsplit_once('(')?.1.split(')').next()?;
-    code.parse().ok()
-}
 
 const TRIES: usize = 3;
 
@@ -93,14 +84,6 @@ fn comes_to(code: Option<i32>, name: &str, settings: &[&str], wrapper: &[&str]) 
     }
     assert_eq!(output.status.code(), code, "{}", told(&output));
     assert_eq!(ports.in_use(), [0; 0], "something of the demo system is left\n{}", told(&output));
-}
-
-/// A machine that is too busy says so in one of these ways, and is asked again: too little was measured, the demo was not well even
-/// before anything was done to it, or its executor was not heard of in time. Nothing was found out about what the experiment promises.
-fn proves_nothing(code: Option<i32>, told: &str) -> bool {
-    const INCONCLUSIVE: i32 = 3;
-    const NOT_WELL_BEFORE: i32 = 4;
-    matches!(code, Some(INCONCLUSIVE | NOT_WELL_BEFORE)) || told.contains("nothing was run: the executor has been silent")
 }
 
 fn told(output: &Output) -> String {

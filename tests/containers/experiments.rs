@@ -1,0 +1,78 @@
+//! Every experiment on containers is run for real, as experiments/README.md says, and must come to the verdict that it
+//! promises; whatever the verdict, the shop has all its containers, and all of them run.
+
+use std::process::Output;
+
+use chaos_testbed::{Engine, not_covered};
+
+use super::image::folder;
+use super::promised::{experiments, promised, proves_nothing};
+use super::shop::{Shop, engine, told};
+
+const TRIES: usize = 3;
+const RESTARTED: &[(&str, &str)] = &[("RESTART", "always")];
+const NOT_RESTARTED: &[(&str, &str)] = &[("RESTART", "no")];
+
+/// Opens a shop and runs an experiment on it.
+fn holds(name: &str, environment: &[(&str, &str)]) {
+    let engine = match engine() {
+        Ok(engine) => engine,
+        Err(absent) => return not_covered(&format!("experiments/{name}.yaml"), &absent.0),
+    };
+    let shop = Shop::open(engine, environment);
+    let mut output = run(name, &shop);
+    for _ in 1..TRIES {
+        if output.status.code() != promised(name) && proves_nothing(output.status.code(), &told(&output)) {
+            output = run(name, &shop);
+        }
+    }
+    assert_eq!(output.status.code(), promised(name), "{}", told(&output));
+    as_it_was(engine, &shop);
+}
+
+fn run(name: &str, shop: &Shop) -> Output {
+    let state = folder("containers-");
+    let file = experiments().join(format!("{name}.yaml"));
+    let settings = [format!("gateway={}", shop.gateway), format!("project={}", shop.project.name)];
+    let mut command = shop.chaos(state.path(), &["run", &file.to_string_lossy()]);
+    for setting in &settings {
+        command.args(["--set", setting]);
+    }
+    command.output().expect("chaos runs")
+}
+
+/// All parts run.
+fn as_it_was(engine: &Engine, shop: &Shop) {
+    for (service, count) in [("gateway", 1), ("ranker", 3), ("store", 1)] {
+        let containers = shop.project.containers(service);
+        assert_eq!(containers.len(), count, "{service}");
+        for container in containers {
+            assert_eq!(engine.docker(&["inspect", "--format", "{{.State.Status}}", &container]), "running", "{service}");
+        }
+    }
+}
+
+#[test]
+fn container_killed() {
+    holds("container-killed", RESTARTED);
+}
+
+#[test]
+fn container_killed_without_restart() {
+    holds("container-killed-without-restart", NOT_RESTARTED);
+}
+
+#[test]
+fn container_frozen() {
+    holds("container-frozen", RESTARTED);
+}
+
+#[test]
+fn container_all_killed() {
+    holds("container-all-killed", RESTARTED);
+}
+
+#[test]
+fn container_partition() {
+    holds("container-partition", RESTARTED);
+}
