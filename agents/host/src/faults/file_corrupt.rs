@@ -138,11 +138,13 @@ impl Fault for FileCorrupt {
 
     async fn prepare(&self, spec: &Spec, target: &Target, id: &InjectionId, view: &HostView) -> Result<Prepared<Undo>, FaultError> {
         let path = target.facets.path.clone().ok_or_else(|| FaultError::new(format!("{} is not a file", target.label)))?;
-        if let Some(why) = view.protected_path(&path) {
-            return Err(FaultError::new(format!("{} is never damaged: {why}", path.display())));
-        }
         let (place, from_image) = place_of(&path, target)?;
         let path = place.path();
+        if place.root.is_none()
+            && let Some(why) = view.protected_path(&path)
+        {
+            return Err(FaultError::new(format!("{} is never damaged: {why}", path.display())));
+        }
         let _held = hold(&place)?;
         let wrong = |e: std::io::Error| failed(&format!("open {}", path.display()), &e);
         let file = place.open(false).map_err(wrong)?;
