@@ -71,7 +71,9 @@ impl Worlds {
             Ok(reason) => reason,
             Err(e) => Some(format!("the processes of this host cannot be listed: {e}")),
         });
-        let path = || target.facets.path.as_ref().and_then(|p| self.host.view().protected_path(p));
+        // A path that a process beside it sees is none of this host's.
+        let own = target.facets.path.as_ref().filter(|_| target.facets.process.is_none());
+        let path = || own.and_then(|p| self.host.view().protected_path(p));
         #[cfg(feature = "docker")]
         let container = || self.docker.view().protected(target);
         #[cfg(not(feature = "docker"))]

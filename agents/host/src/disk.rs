@@ -44,7 +44,7 @@ impl Disk {
         })
     }
 
-    /// Of a folder that is open, in whosever tree of files.
+    /// Of a folder that is open, in whosever tree of files; its name here ends with the descriptor.
     pub(crate) fn of_open(folder: &OwnedFd) -> io::Result<Self> {
         Self::of(Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())))
     }
@@ -55,12 +55,12 @@ impl Disk {
     }
 
     /// Does a write of one block fail, as it would for the folder's owner? Tried with a file that has no name.
-    pub(crate) fn refuses_a_block(&self) -> bool {
+    pub(crate) fn refuses_a_block(&self, folder: &OwnedFd) -> bool {
         if !self.roots_own && self.free_for_users == 0 {
             return true;
         }
         let mode = Mode::RUSR | Mode::WUSR;
-        let file = openat(CWD, &self.folder, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, mode);
+        let file = openat(folder, ".", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, mode);
         let written = file.and_then(|file| rustix::io::write(&file, &[0; 4096]));
         written == Err(rustix::io::Errno::NOSPC)
     }

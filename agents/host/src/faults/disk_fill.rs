@@ -1,5 +1,6 @@
 //! `disk.fill`: no space left on device.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -118,7 +119,7 @@ impl Fault for DiskFill {
             return Err(FaultError::new(format!("fill the file system of {}: {why}", path.display()))
                 .hint("mount the path on a file system of its own, or move the state of chaos with `--state-dir`"));
         }
-        let disk = there(root.as_ref(), &folder)?;
+        let (_, disk) = there(root.as_ref(), &folder)?;
         let amount = amount(spec, &disk)?;
         let undo = Undo::V1 { tag: id.tag(), root, folder, device: disk.device, amount, reserve: disk.roots_own };
         let mut prepared = Prepared::new(undo).claim(format!("disk:{felt}"));
@@ -157,9 +158,9 @@ impl Fault for DiskFill {
             return Ok(Presence::none());
         };
         let held = held_by(helper.id.pid, *device);
-        let disk = there(root.as_ref(), folder)?;
+        let (open, disk) = there(root.as_ref(), folder)?;
         let met = match amount {
-            Amount::LeaveFree(0) if disk.refuses_a_block() => Met::Count(1),
+            Amount::LeaveFree(0) if disk.refuses_a_block(&open) => Met::Count(1),
             Amount::LeaveFree(0) => Met::Idle,
             _ => Met::Unknown,
         };
@@ -221,9 +222,9 @@ impl Where {
 }
 
 /// The file system of a folder, in whosever tree of files.
-fn there(root: Option<&Root>, folder: &Path) -> Result<Disk, FaultError> {
-    let disk = open_folder(root, folder, OFlags::RDONLY).and_then(|folder| Disk::of_open(&folder));
-    disk.map_err(|e| failed(&format!("look at {}", folder.display()), &e))
+fn there(root: Option<&Root>, folder: &Path) -> Result<(OwnedFd, Disk), FaultError> {
+    let opened = open_folder(root, folder, OFlags::RDONLY).and_then(|open| Disk::of_open(&open).map(|disk| (open, disk)));
+    opened.map_err(|e| failed(&format!("look at {}", folder.display()), &e))
 }
 
 fn amount(spec: &Spec, disk: &Disk) -> Result<Amount, FaultError> {
