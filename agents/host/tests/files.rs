@@ -73,7 +73,7 @@ async fn rule_4_the_journal_and_the_system_are_never_targets() {
 }
 
 #[tokio::test]
-async fn of_means_what_a_process_sees_and_is_refused_where_that_is_something_else() {
+async fn of_means_what_a_process_sees_whatever_its_mounts() {
     let folder = folder_with(&["a.bin"]);
     let host = Host::new("chaos");
     let neighbour = Started::sleeping();
@@ -91,7 +91,12 @@ async fn of_means_what_a_process_sees_and_is_refused_where_that_is_something_els
         });
         context.sets.insert("replica".into(), vec![process_target(elsewhere.id(), false)]);
         let error = resolve(&host, selector, &context).await.expect_err("mounts of its own");
-        assert!(error.message.contains("mounts of its own"), "{error}");
+        assert!(error.message.contains("must be absolute there"), "{error}");
+        // What it has of this host's own files is this host's.
+        let path = folder.path().canonicalize().expect("the folder").join("a.bin");
+        let found = resolve(&host, json!({"path": path, "of": "replica"}), &context).await.expect("seen by both");
+        assert_eq!(found[0].identity.0, format!("file:{}", path.display()));
+        assert!(found[0].facets.process.is_none());
     } else {
         scenes::not_covered("of_means_what_a_process_sees", "mounts of one's own need root");
     }
