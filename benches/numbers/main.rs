@@ -5,6 +5,7 @@
 //! things is late for everybody, which the floors show. `CHAOS_PROGRAM` measures another build, `RUNS` repeats more or less often.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod containers;
 mod measure;
 mod revert;
 mod scene;
@@ -12,13 +13,15 @@ mod size;
 mod start;
 
 /// What can be measured, and how.
-const BENCHES: [(&str, fn()); 6] = [
+const BENCHES: [(&str, fn()); 8] = [
     ("version", start::version),
     ("trivial", start::trivial),
     ("validate", size::validate),
     ("stop", revert::stop_condition),
     ("killed", revert::coordinator_killed),
     ("million", size::million_samples),
+    ("containers", containers::plan),
+    ("frozen", containers::pause),
 ];
 
 fn main() {

@@ -14,7 +14,7 @@ use crate::scaffold::not_covered;
 use crate::scenes::{Mechanism, mechanisms};
 
 /// One case: nothing may be left in the world, and nothing in the state directory.
-fn case(mechanism: Mechanism, when: When, victim: Victim, hold: Option<Duration>) -> Case {
+pub(crate) fn case(mechanism: Mechanism, when: When, victim: Victim, hold: Option<Duration>) -> Case {
     let name = format!("{}, {when}, {victim:?}, hold {hold:?}", mechanism.name);
     let run = move |folder: &Path| {
         let run = run_id();
@@ -89,18 +89,15 @@ fn here_on_another_kernel() {
     let mut draw = SplitMix(seed);
     let mut cases = Vec::new();
     for mechanism in mechanisms().into_iter().filter(|m| m.other_kernel) {
-        let mut points = failpoint::ALL.to_vec();
-        while points.len() > 2 {
-            points.swap_remove(draw.below(points.len() as u64));
-        }
-        cases.extend(points.iter().flat_map(|point| VICTIMS.map(|victim| case(mechanism, When::At(point), victim, None))));
+        let points = draw.some_of(&failpoint::ALL, 2);
+        cases.extend(points.into_iter().flat_map(|point| VICTIMS.map(|victim| case(mechanism, When::At(point), victim, None))));
     }
     assert!(!cases.is_empty(), "nothing to try");
     let failures = all("crash matrix of another kernel", cases);
     assert!(failures.is_empty(), "seed {seed}: {failures:#?}");
 }
 
-fn asked(name: &str) -> Option<u64> {
+pub(crate) fn asked(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|v| v.parse().ok())
 }
 
@@ -127,9 +124,18 @@ fn random_kills() {
 }
 
 /// A seeded generator that will never change under us.
-struct SplitMix(u64);
+pub(crate) struct SplitMix(pub(crate) u64);
 
 impl SplitMix {
+    /// At most so many of them.
+    pub(crate) fn some_of<T: Copy>(&mut self, all: &[T], most: usize) -> Vec<T> {
+        let mut some = all.to_vec();
+        while some.len() > most {
+            some.swap_remove(self.below(some.len() as u64));
+        }
+        some
+    }
+
     fn below(&mut self, n: u64) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -139,16 +145,18 @@ impl SplitMix {
     }
 }
 
-/// The look itself must be able to see: with nobody reverting, the effect is found.
 #[test]
 fn rule_37_every_look_sees_its_effect() {
-    for mechanism in mechanisms() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let run = run_id();
-        let scene: Scene = (mechanism.scene)(folder.path(), &run);
-        (scene.look)().unwrap_or_else(|e| panic!("{}: nothing was done yet: {e}", mechanism.name));
-        let seen = crate::harness::crash::while_in_force(chaos(), folder.path(), &run, &scene, || (scene.look)());
-        assert!(seen.expect("it can be done").is_err(), "{}: the look does not see the effect", mechanism.name);
-        (scene.look)().unwrap_or_else(|e| panic!("{}: it is left: {e}", mechanism.name));
-    }
+    mechanisms().into_iter().for_each(look_sees);
+}
+
+/// The look itself must be able to see: with nobody reverting, the effect is found.
+pub(crate) fn look_sees(mechanism: Mechanism) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = run_id();
+    let scene: Scene = (mechanism.scene)(folder.path(), &run);
+    (scene.look)().unwrap_or_else(|e| panic!("{}: nothing was done yet: {e}", mechanism.name));
+    let seen = crate::harness::crash::while_in_force(chaos(), folder.path(), &run, &scene, || (scene.look)());
+    assert!(seen.expect("it can be done").is_err(), "{}: the look does not see the effect", mechanism.name);
+    (scene.look)().unwrap_or_else(|e| panic!("{}: it is left: {e}", mechanism.name));
 }

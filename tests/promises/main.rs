@@ -7,6 +7,7 @@
 mod harness;
 
 mod bad_input;
+mod containers;
 mod crash;
 mod orders;
 mod reports;

@@ -49,29 +49,44 @@ impl EngineTwin {
     /// When the engine does not answer.
     #[must_use]
     pub fn of(engine: &Engine) -> Self {
-        let mut parts = BTreeMap::new();
+        let mut twin = Self { parts: BTreeMap::new() };
         for (kind, list) in
             [("container", &["ps", "-aq", "--no-trunc"][..]), ("network", &["network", "ls", "-q"]), ("volume", &["volume", "ls", "-q"])]
         {
             let listed = engine.docker(list);
             let ids: Vec<&str> = listed.split_whitespace().collect();
-            if ids.is_empty() {
-                continue;
-            }
-            let said = engine.docker(&[&[kind, "inspect"][..], &ids].concat());
-            let objects: Vec<Value> = serde_json::from_str(&said).unwrap_or_else(|e| panic!("{kind} inspect: {e}"));
-            for object in &objects {
-                let name = object["Name"].as_str().unwrap_or_default().trim_start_matches('/');
-                let mut tell = |field: &str, value: String| parts.insert(format!("{kind} {name}: {field}"), value);
-                flatten(object, String::new(), &mut tell);
-                if let Some(pid) = object["State"]["Pid"].as_i64().filter(|pid| *pid > 0) {
-                    limits(pid, &mut tell);
-                }
+            if !ids.is_empty() {
+                twin.add(kind, &engine.docker(&[&[kind, "inspect"][..], &ids].concat()));
             }
         }
-        // The second changes when the daemon restarts: it then finds the bridge, where it made it before.
-        parts.retain(|part, _| !part.contains(": State.Health.Log") && part != "network bridge: IPAM.Config");
-        Self { parts }
+        // Changes when the daemon restarts: it then finds the bridge, where it made it before.
+        twin.parts.remove("network bridge: IPAM.Config");
+        twin
+    }
+
+    /// Of these containers alone, of an engine that others use too; one that is not there is nothing.
+    #[must_use]
+    pub fn of_only(engine: &Engine, containers: &[&str]) -> Self {
+        let mut twin = Self { parts: BTreeMap::new() };
+        for name in containers {
+            if let Ok(said) = engine.try_docker(&["container", "inspect", name]) {
+                twin.add("container", &said);
+            }
+        }
+        twin
+    }
+
+    fn add(&mut self, kind: &str, inspected: &str) {
+        let objects: Vec<Value> = serde_json::from_str(inspected).unwrap_or_else(|e| panic!("{kind} inspect: {e}"));
+        for object in &objects {
+            let name = object["Name"].as_str().unwrap_or_default().trim_start_matches('/');
+            let mut tell = |field: &str, value: String| self.parts.insert(format!("{kind} {name}: {field}"), value);
+            flatten(object, String::new(), &mut tell);
+            if let Some(pid) = object["State"]["Pid"].as_i64().filter(|pid| *pid > 0) {
+                limits(pid, &mut tell);
+            }
+        }
+        self.parts.retain(|part, _| !part.contains(": State.Health.Log"));
     }
 
     /// Nothing has changed.
