@@ -95,14 +95,24 @@ pub(crate) fn own_network_namespace() -> Option<u64> {
 
 /// The TCP ports on which anybody listens in the network namespace of a process, sorted.
 pub(crate) fn listening(process: ProcessId) -> Vec<u16> {
-    let mut ports: Vec<u16> = ["tcp", "tcp6"]
+    let read = |table: &str| std::fs::read_to_string(format!("/proc/{}/net/{table}", process.pid)).ok();
+    // To read a table, the kernel walks through the sockets of all namespaces, for milliseconds; to count those of one costs nothing.
+    let any = |counts: &str| read(counts).is_none_or(|counts| has_sockets(&counts));
+    let mut ports: Vec<u16> = [("sockstat", "tcp"), ("sockstat6", "tcp6")]
         .iter()
-        .filter_map(|table| std::fs::read_to_string(format!("/proc/{}/net/{table}", process.pid)).ok())
+        .filter(|(counts, _)| any(counts))
+        .filter_map(|(_, table)| read(table))
         .flat_map(|table| table.lines().skip(1).filter_map(listening_port).collect::<Vec<_>>())
         .collect();
     ports.sort_unstable();
     ports.dedup();
     ports
+}
+
+/// Does `/proc/PID/net/sockstat` count any socket of TCP? Where it does not say, there may be some.
+fn has_sockets(counts: &str) -> bool {
+    let line = counts.lines().find_map(|line| line.strip_prefix("TCP: inuse ").or_else(|| line.strip_prefix("TCP6: inuse ")));
+    line.and_then(|rest| rest.split_ascii_whitespace().next()) != Some("0")
 }
 
 /// The port of one line of `/proc/PID/net/tcp`, where it is a listening socket (state 0A).
@@ -165,6 +175,13 @@ mod tests {
         assert_eq!(resident.tree, [id(900, 100), id(20, 100), id(10, 300)]);
         assert_eq!(resident.cgroup, format!("/docker/{ID}"));
         assert_eq!(found.len(), 1);
+    }
+
+    #[test]
+    fn a_namespace_without_sockets_is_told_by_its_counts() {
+        assert!(!has_sockets("sockets: used 3\nTCP: inuse 0 orphan 0 tw 0 alloc 2 mem 0\nUDP: inuse 1\n"));
+        assert!(has_sockets("TCP: inuse 1 orphan 0 tw 0 alloc 2 mem 0\n") && has_sockets("TCP6: inuse 12\n") && has_sockets(""));
+        assert!(!has_sockets("TCP6: inuse 0\nUDP6: inuse 4\n"));
     }
 
     #[test]
