@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, global: &Global, console: Console, worlds: &World
     // What a run would refuse because our own files are there, a plan refuses too.
     worlds.host.protect(&state);
     let loaded = load::load(&args.source, "plan", console, worlds)?;
-    let protected = |target: &Target| worlds.protected(target);
+    let protected = |targets: &[Target]| worlds.first_protected(targets);
     let known = worlds.known(&protected);
     let planned = super::wait_for(plan::plan(&loaded.experiment, "plan", args.seed, &known))?;
     match planned {

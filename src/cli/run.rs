@@ -90,7 +90,7 @@ async fn execute(
     };
     let link = ExecutorLink::spawn(worlds.host.view().program(), state.path(), begin).await.map_err(not_started)?;
     let (sinks, torn) = sinks(args, folder, console)?;
-    let protected = |target: &Target| worlds.protected(target);
+    let protected = |targets: &[Target]| worlds.first_protected(targets);
     let port_owner = |port: u16| worlds.host.view().who_listens(port);
     let known = worlds.known(&protected);
     let setup = Setup {

@@ -12,7 +12,7 @@ use chaos_host::Host;
 
 use super::Failure;
 use crate::experiment::Vocabulary;
-use crate::plan::Known;
+use crate::plan::{Known, Protected};
 
 /// What this program can find, ask and do.
 pub struct Worlds {
@@ -67,10 +67,22 @@ impl Worlds {
     /// Why something is never a target, by no setting (RULES 4). What cannot be looked at is protected.
     #[must_use]
     pub fn protected(&self, target: &Target) -> Option<String> {
-        let process = target.facets.process.and_then(|p| match self.host.view().protected(p.pid) {
-            Ok(reason) => reason,
-            Err(e) => Some(format!("the processes of this host cannot be listed: {e}")),
-        });
+        self.first_protected(std::slice::from_ref(target)).map(|(_, why)| why)
+    }
+
+    /// The first of these, by its place, that is never a target, and why. However many they are, processes are looked at once.
+    #[must_use]
+    pub fn first_protected(&self, targets: &[Target]) -> Option<(usize, String)> {
+        let pids: Vec<Option<i32>> = targets.iter().map(|target| target.facets.process.map(|p| p.pid)).collect();
+        let process = match self.host.view().first_protected(&pids) {
+            Ok(protected) => protected,
+            Err(e) => pids.iter().position(Option::is_some).map(|at| (at, format!("the processes of this host cannot be listed: {e}"))),
+        };
+        process.or_else(|| targets.iter().enumerate().find_map(|(at, target)| Some((at, self.protected_otherwise(target)?))))
+    }
+
+    /// As what else than a process.
+    fn protected_otherwise(&self, target: &Target) -> Option<String> {
         // A path that a process beside it sees is none of this host's.
         let own = target.facets.path.as_ref().filter(|_| target.facets.process.is_none());
         let path = || own.and_then(|p| self.host.view().protected_path(p));
@@ -78,12 +90,12 @@ impl Worlds {
         let container = || self.docker.view().protected(target);
         #[cfg(not(feature = "docker"))]
         let container = || None;
-        process.or_else(path).or_else(container)
+        path().or_else(container)
     }
 
     /// For planning.
     #[must_use]
-    pub fn known<'a>(&'a self, protected: &'a (dyn Fn(&Target) -> Option<String> + Send + Sync)) -> Known<'a> {
+    pub fn known<'a>(&'a self, protected: &'a Protected<'a>) -> Known<'a> {
         Known { faults: &self.faults, kinds: &self.kinds, protected }
     }
 }

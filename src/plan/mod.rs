@@ -68,14 +68,17 @@ impl<T> Approved<T> {
     }
 }
 
+/// The first of these, by its place, that is never a target, and why: the tool, its ancestors, pid 1 (RULES 4).
+pub type Protected<'a> = dyn Fn(&[Target]) -> Option<(usize, String)> + Send + Sync + 'a;
+
 /// The words that this program knows, and the world behind them.
 pub struct Known<'a> {
     /// Every fault.
     pub faults: &'a Table,
     /// Every kind of target.
     pub kinds: &'a TargetKindTable,
-    /// Why something is never a target, whatever the file says: the tool, its ancestors, pid 1 (RULES 4).
-    pub protected: &'a (dyn Fn(&Target) -> Option<String> + Send + Sync),
+    /// What is never a target, whatever the file says.
+    pub protected: &'a Protected<'a>,
 }
 
 impl Known<'_> {
@@ -196,9 +199,9 @@ async fn members(set: &TargetSet, context: &ResolveContext, known: &Known<'_>, o
     if occasion == Occasion::Planning {
         as_expected(set, &found, &path)?;
     }
-    match found.iter().find_map(|member| Some((member, (known.protected)(member)?))) {
+    match (known.protected)(&found) {
         None => Ok(found),
-        Some((member, why)) => Err(Refusal::new(path, format!("`{}` would harm {}: {why}", set.name, member.label))
+        Some((at, why)) => Err(Refusal::new(path, format!("`{}` would harm {}: {why}", set.name, found[at].label))
             .hint("narrow the selector; this is never a target, by no setting")),
     }
 }

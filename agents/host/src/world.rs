@@ -152,12 +152,17 @@ impl HostView {
         guard::is_executor(self.program(), pid)
     }
 
-    /// Why this process is never a target: pid 1, chaos, its ancestors, its executors, the kernel, the container engine. `None`: it may be one.
+    /// The first of these processes, by its place, that is never a target, and why: pid 1, chaos, its ancestors, its executors, the kernel,
+    /// the container engine. `None`: each may be one. All of them are looked for in one list of this host's processes.
     ///
     /// # Errors
     /// If the processes cannot be listed; then nothing may be harmed.
-    pub fn protected(&self, pid: i32) -> std::io::Result<Option<String>> {
-        Ok(self.protected_in(&Snapshot::take()?, pid))
+    pub fn first_protected(&self, pids: &[Option<i32>]) -> std::io::Result<Option<(usize, String)>> {
+        if pids.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let snapshot = Snapshot::take()?;
+        Ok(pids.iter().enumerate().find_map(|(at, pid)| Some((at, self.protected_in(&snapshot, (*pid)?)?))))
     }
 
     /// Why this path is never damaged: the journal lies there, or it belongs to the system. `None`: it may be.
