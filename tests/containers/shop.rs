@@ -95,7 +95,7 @@ impl Shop {
     fn in_rotation(&self) -> usize {
         let url = format!("http://127.0.0.1:{}/status", self.gateway);
         let output =
-            self.project.engine.command("busybox").args(["wget", "-q", "-T", "2", "-O", "-", &url]).output().expect("busybox runs");
+            self.project.engine.command("timeout").args(["5", "busybox", "wget", "-q", "-O", "-", &url]).output().expect("busybox runs");
         String::from_utf8_lossy(&output.stdout).matches("\"in_rotation\":true").count()
     }
 
