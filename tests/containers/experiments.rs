@@ -33,10 +33,16 @@ fn holds(name: &str, environment: &[(&str, &str)]) {
 fn run(name: &str, shop: &Shop) -> Output {
     let state = folder("containers-");
     let file = experiments().join(format!("{name}.yaml"));
-    let settings = [format!("gateway={}", shop.gateway), format!("project={}", shop.project.name)];
+    let known = std::fs::read_to_string(&file).expect("it is there");
+    let all = [
+        ("gateway", shop.gateway.to_string()),
+        ("project", shop.project.name.clone()),
+        ("replica", format!("{}_ranker_1", shop.project.name)),
+    ];
+    let settings = all.iter().filter(|(name, _)| known.contains(&format!("\n  {name}: {{default")));
     let mut command = shop.chaos(state.path(), &["run", &file.to_string_lossy()]);
-    for setting in &settings {
-        command.args(["--set", setting]);
+    for (name, value) in settings {
+        command.args(["--set", &format!("{name}={value}")]);
     }
     command.output().expect("chaos runs")
 }
@@ -75,4 +81,9 @@ fn container_all_killed() {
 #[test]
 fn container_partition() {
     holds("container-partition", RESTARTED);
+}
+
+#[test]
+fn container_disk_full() {
+    holds("container-disk-full", RESTARTED);
 }
