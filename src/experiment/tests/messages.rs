@@ -217,7 +217,7 @@ fn unknown_words() {
     let good = file(PROBE, PAUSE);
     for (from, to, message) in [
         ("process.pause", "system.process", "x.yaml:8:14: error: unknown fault `system.process`"),
-        ("{processes: {listening_on: 8001}}", "{containers: {names: [a]}}", "x.yaml:5:22: error: unknown kind of target `containers`"),
+        ("{processes: {listening_on: 8001}}", "{machines: {names: [a]}}", "x.yaml:5:22: error: unknown kind of target `machines`"),
         ("{processes: {listening_on: 8001}}", "{at: here}", "x.yaml:5:22: error: a target set begins with what it finds"),
         ("probe: http", "probe: kserve", "x.yaml:4:18: error: unknown probe `kserve`"),
     ] {

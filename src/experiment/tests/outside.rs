@@ -295,17 +295,25 @@ fn the_examples_of_faults_and_probes_are_right() {
             indented(text, 2)
         }
     };
-    let head = "version: 1\nexperiment: example\ntargets: {replicas: {processes: {listening_on: 8001}}}\nblast_radius: {duration: 1d, targets: {replicas: {at_most: 1}}}\n";
+    let head = |replicas: &str| {
+        format!(
+            "version: 1\nexperiment: example\ntargets: {{replicas: {{{replicas}}}}}\nblast_radius: {{duration: 1d, targets: {{replicas: {{at_most: 1}}}}}}\n"
+        )
+    };
+    let (processes, containers) = (head("processes: {listening_on: 8001}"), head("containers: {names: [ranker]}"));
     let users = "steady_state: {users: {probe: tcp, with: {connect: 127.0.0.1:1}}}\n";
     for fault in faults.iter().filter(|fault| !fault.profile().internal) {
+        let head = if fault.profile().takes == ["containers"] { &containers } else { &processes };
         check(fault.kind(), format!("{head}{users}method:\n{}", item(fault.profile().example)));
     }
     for probe in probes.iter() {
-        let example = probe.profile().example;
-        check(
-            probe.kind(),
-            format!("{head}method: [{{inject: process.kill, into: replicas}}]\nsteady_state:\n{}", named(example, "probe")),
-        );
+        let (head, kill) = if probe.kind() == "container" {
+            (&containers, "container.remove, with: {allowed: true}")
+        } else {
+            (&processes, "process.kill")
+        };
+        let example = named(probe.profile().example, "probe");
+        check(probe.kind(), format!("{head}method: [{{inject: {kill}, into: replicas}}]\nsteady_state:\n{example}"));
     }
     for kind in kinds.iter() {
         let example = kind.profile().example;
