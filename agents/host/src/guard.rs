@@ -7,8 +7,8 @@ use procfs::process::Process;
 
 use crate::process::Snapshot;
 
-/// Programs that hold every container or pod of the host.
-const ENGINES: [&str; 5] = ["dockerd", "containerd", "containerd-shim", "kubelet", "crio"];
+/// Beginnings of the names of programs that hold containers or pods of the host, or their ports.
+const ENGINES: [&str; 7] = ["dockerd", "containerd", "kubelet", "crio", "conmon", "docker-proxy", "rootless"];
 
 /// Why this process is never a target; `None`: it may be one.
 pub(crate) fn protected_process(snapshot: &Snapshot, program: &Path, pid: i32) -> Option<String> {

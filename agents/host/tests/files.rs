@@ -97,6 +97,17 @@ async fn of_means_what_a_process_sees_whatever_its_mounts() {
         let found = resolve(&host, json!({"path": path, "of": "replica"}), &context).await.expect("seen by both");
         assert_eq!(found[0].identity.0, format!("file:{}", path.display()));
         assert!(found[0].facets.process.is_none());
+        // What it has alone is its own: where it is spared, or counts as a container, so is that, and does.
+        let (alone, at) = (folder.path().join("alone"), Some("/docker/c0ffee".to_owned()));
+        std::fs::create_dir(&alone).expect("a folder");
+        let memory = format!("mount -t tmpfs none {0} && touch {0}/x && exec sleep 600", alone.display());
+        let confined = Started::shell(&format!("exec unshare -m sh -c '{memory}'"));
+        scenes::wait_for("its file", || std::fs::read(format!("/proc/{}/comm", confined.pid())).is_ok_and(|c| c == b"sleep\n"));
+        let mut member = process_target(confined.id(), false);
+        member.facets.cgroup.clone_from(&at);
+        context.sets.insert("replica".into(), vec![member]);
+        let found = resolve(&host, json!({"path": alone.join("x"), "of": "replica"}), &context).await.expect("its own");
+        assert_eq!((found[0].facets.process, found[0].facets.cgroup.clone()), (Some(confined.id()), at));
     } else {
         scenes::not_covered("of_means_what_a_process_sees", "mounts of one's own need root");
     }

@@ -116,7 +116,13 @@ impl Files {
             healthy: true,
             started: u64::try_from(seen.meta.mtime()).unwrap_or(0),
             groups: whose.groups.clone(),
-            facets: Facets { path: Some(PathBuf::from(path)), process: Some(process), ..Facets::default() },
+            // What it lies in is never harmed, or counts as harmed with it, by this.
+            facets: Facets {
+                path: Some(PathBuf::from(path)),
+                process: Some(process),
+                cgroup: whose.facets.cgroup.clone(),
+                ..Facets::default()
+            },
         }))
     }
 }
