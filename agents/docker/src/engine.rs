@@ -10,6 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::ClientVersion;
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
 use tokio::sync::Semaphore;
@@ -32,6 +33,7 @@ const AT_ONCE: usize = 16;
 pub struct Engine {
     endpoint: Arc<str>,
     local: bool,
+    speaks: ClientVersion,
     api: bollard::Docker,
 }
 
@@ -79,8 +81,8 @@ impl Engine {
     }
 
     async fn at(endpoint: &Endpoint) -> Result<Self, EngineError> {
-        let api = connect::connect(endpoint).await?;
-        Ok(Self { endpoint: endpoint.to_string().into(), local: endpoint.is_local(), api })
+        let (api, speaks) = connect::connect(endpoint).await?;
+        Ok(Self { endpoint: endpoint.to_string().into(), local: endpoint.is_local(), speaks, api })
     }
 
     /// Where it is reached: enough, by itself, to reach it again.
@@ -93,6 +95,11 @@ impl Engine {
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.local
+    }
+
+    /// The version of the API that is agreed on. The client's own word for it is what that would speak at most.
+    pub(crate) fn speaks(&self) -> ClientVersion {
+        self.speaks
     }
 
     /// The API itself. What is asked of it goes through [`Engine::call`], so that it ends and its error says what was asked.
@@ -176,7 +183,11 @@ impl Engine {
     pub async fn container(&self, id_or_name: &str) -> Result<Option<Container>, EngineError> {
         let asking = self.api.inspect_container(id_or_name, None::<InspectContainerOptions>);
         match self.call(&format!("inspect container {id_or_name}"), QUESTION, asking).await {
-            Ok(answer) => Ok(Container::of(answer)),
+            // Not "there is none": whoever takes something back would be done with it.
+            Ok(answer) => Container::of(answer).map(Some).ok_or_else(|| {
+                let says = format!("the engine at {}: inspect container {id_or_name}: the answer has no id or no name", self.endpoint);
+                EngineError::new(Failing::Unreadable, says).hint("is it a Docker engine, or a Podman service, that listens there?")
+            }),
             Err(e) if e.is_missing() => Ok(None),
             Err(e) => Err(e),
         }

@@ -14,16 +14,19 @@ pub const TAG: &str = "chaos.tag";
 /// The container that this process runs in, as far as that can be known from inside.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Own {
-    /// Full ids. One, as a rule; in a container in a container both.
+    /// Full ids. One, as a rule; in a container in a container both, and that whose pid namespace is shared.
     ids: BTreeSet<String>,
     /// The host's name where it looks like the start of an id, as an engine gives it to whoever asks for no other.
     prefix: Option<String>,
 }
 
 impl Own {
-    /// Looks at this process: its control group, what is mounted into it, and the host's name.
+    /// Looks at this process: its control group, what is mounted into it, and the host's name; and at whoever holds its pid namespace.
     pub(crate) fn of_this_process() -> Self {
-        Self::seen(Path::new("/proc/self"), &rustix::system::uname().nodename().to_string_lossy())
+        let mut own = Self::seen(Path::new("/proc/self"), &rustix::system::uname().nodename().to_string_lossy());
+        // With `--pid=container:…` that one's first process is pid 1 here, and nobody in here outlives it.
+        own.ids.extend(Self::seen(Path::new("/proc/1"), "").ids);
+        own
     }
 
     fn seen(process: &Path, hostname: &str) -> Self {

@@ -26,6 +26,9 @@ const UNDO: &str = "chaos.undo";
 /// The host that the run belongs to, as JSON.
 const HOST: &str = "chaos.host";
 
+/// The faults that leave one. What claims to be of another was put there by somebody else (RULES 35).
+const STAMPED: [&str; 5] = ["container.disconnect", "container.health", "container.kill", "container.pause", "container.stop"];
+
 /// How long making or removing one may take.
 const REQUEST: Duration = Duration::from_secs(15);
 
@@ -113,7 +116,7 @@ pub async fn sweep(view: &DockerView) -> Result<Vec<Stamp>, EngineError> {
 fn read(endpoint: &str, volume: &Volume, here: &HostId) -> Option<Stamp> {
     let label = |name: &str| volume.labels.get(name);
     let (tag, run, kind) = (label(TAG)?, label(RUN)?, label(KIND)?);
-    if *tag != volume.name || !kind.starts_with("container.") {
+    if *tag != volume.name || !STAMPED.contains(&kind.as_str()) {
         return None;
     }
     let mut undo: Value = serde_json::from_str(label(UNDO)?).ok()?;
@@ -171,9 +174,21 @@ mod tests {
         assert_eq!(followed.undo["at"], json!({"engine": "unix:///run/docker.sock", "tag": "chaos-r-1.0.0", "name": "db", "id": "a"}));
         let strange = read(&stamp("container.pause", &undo, "elsewhere")).expect("shown");
         assert!(!strange.is_own && strange.what.contains("of a run on host"), "{strange:?}");
-        assert_eq!(read(&stamp("file.corrupt", &undo, "here")), None);
+        // The last leaves none; what it writes to is said in its undo alone.
+        for strange in ["file.corrupt", "container.limit"] {
+            assert_eq!(read(&stamp(strange, &undo, "here")), None);
+        }
         assert_eq!(read(&stamp("container.pause", &json!({"version": "1"}), "here")), None);
         assert_eq!(read(&volume(&[(UNDO, undo.to_string())])), None);
+    }
+
+    #[test]
+    fn rule_13_what_leaves_a_stamp_is_looked_for() {
+        let table = crate::faults(&std::sync::Arc::new(crate::Docker::new()));
+        for fault in table.iter() {
+            let leaves = fault.profile().second_net == chaos_core::fault::SecondNet::Stamp;
+            assert_eq!(STAMPED.contains(&fault.kind()), leaves, "{}", fault.kind());
+        }
     }
 
     #[test]

@@ -112,7 +112,10 @@ impl TargetKind for Containers {
 
     async fn resolve(&self, selector: &Selector, _: &ResolveContext) -> Result<Population, ResolveError> {
         let engine = self.0.discovered().await?;
-        let listed: Vec<Listed> = engine.list_with(matching::labels(selector)).await?.into_iter().filter_map(Listed::of).collect();
+        let mut listed: Vec<Listed> = engine.list_with(matching::labels(selector)).await?.into_iter().filter_map(Listed::of).collect();
+        if selector.image.is_some() {
+            named(&engine, &mut listed).await?;
+        }
         let (found, never) = matching::select(selector, &listed, self.0.own());
         if found.is_empty() {
             // What is nearest is among those that the engine left out.
@@ -128,6 +131,18 @@ impl TargetKind for Containers {
         members.sort_by(|a, b| (&a.order, &a.identity).cmp(&(&b.order, &b.identity)));
         Ok(members)
     }
+}
+
+/// Where the name of an image has become another's, a list says the image's id; only an inspection says how it was named.
+async fn named(engine: &Engine, listed: &mut [Listed]) -> Result<(), ResolveError> {
+    let renamed = listed.iter().filter(|container| container.image.starts_with("sha256:")).map(|container| container.id.clone());
+    let images: BTreeMap<String, String> = engine.inspected(renamed).await?.into_iter().map(|found| (found.id, found.image)).collect();
+    for container in listed {
+        if let Some(image) = images.get(&container.id) {
+            container.image.clone_from(image);
+        }
+    }
+    Ok(())
 }
 
 fn target(container: &Listed, resident: Option<&Resident>, engine: &Engine, own_network: Option<u64>) -> Target {

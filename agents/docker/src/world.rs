@@ -7,7 +7,8 @@ use std::time::Duration;
 use chaos_core::World;
 use chaos_core::target::Target;
 
-use crate::engine::{Engine, EngineError, Surroundings};
+use crate::container::short;
+use crate::engine::{Engine, EngineError, Failing, Surroundings};
 use crate::guard::{self, Own};
 use crate::resident::innermost;
 
@@ -111,7 +112,8 @@ impl DockerView {
     }
 
     /// Why this is never a target, by no setting: it is a container that is never harmed, or a process in one that says so of itself.
-    /// `None`: it may be one, or is no container's. Where no engine can be asked, nothing is known of what a container says of itself.
+    /// `None`: it may be one, or is no container's. Where there is no engine to be asked, nothing is known of what a container says of
+    /// itself; where there is one that does not answer, it is spared.
     #[must_use]
     pub fn protected(&self, target: &Target) -> Option<String> {
         if let Some(container) = &target.facets.container {
@@ -123,32 +125,71 @@ impl DockerView {
             return None;
         }
         let known = self.shared.spared.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        let why = known.unwrap_or_else(|| {
-            let why = self.spared(id);
-            self.shared.spared.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), why.clone());
-            why
-        });
+        let why = match known.map_or_else(|| self.spared(id), Ok) {
+            Ok(why) => why,
+            // Nobody is there who could be asked.
+            Err(e) if matches!(e.kind, Failing::Unreachable | Failing::Version) => None,
+            Err(e) => return Some(format!("it lies in a container, and whether that may be harmed is not known: {e}")),
+        };
         Some(format!("it lies in a container that is never harmed: {}", why?))
     }
 
-    /// What the engine knows of a container's labels. Asked from a thread of its own: who wants to know does not wait as others do.
-    fn spared(&self, id: &str) -> Option<String> {
+    /// What the engine knows of a container's labels, remembered once it has said so. Asked from a thread of its own: who wants to know does
+    /// not wait as others do.
+    fn spared(&self, id: &str) -> Result<Option<String>, EngineError> {
+        let doing = format!("ask for the labels of container {}", short(id));
+        let failed = |why: String| EngineError::new(Failing::Unreadable, format!("{doing}: {why}"));
         let ask = async {
-            let container = self.discovered().await.ok()?.container(id).await.ok()??;
-            guard::never(&self.shared.own, id, &container.labels)
+            let container = self.discovered().await?.container(id).await?;
+            Ok(container.and_then(|container| guard::never(&self.shared.own, id, &container.labels)))
         };
-        std::thread::scope(|scope| {
+        let why = std::thread::scope(|scope| {
             let asking = scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-                runtime.block_on(async { tokio::time::timeout(AT_MOST, ask).await.ok()? })
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failed(e.to_string()))?;
+                runtime.block_on(async { tokio::time::timeout(AT_MOST, ask).await.map_err(|_| EngineError::unanswered(&doing))? })
             });
-            asking.join().ok()?
-        })
+            asking.join().unwrap_or_else(|_| Err(failed("a defect of ours".into())))
+        })?;
+        self.shared.spared.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), why.clone());
+        Ok(why)
     }
 
     fn keep(&self, engine: Engine) -> Engine {
         let mut engines = self.shared.engines.lock().unwrap_or_else(PoisonError::into_inner);
         engines.insert(engine.endpoint().to_owned(), engine.clone());
         engine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chaos_core::target::{Facets, Identity};
+
+    /// A process in a container.
+    fn process(id: &str) -> Target {
+        Target {
+            identity: Identity("process:1@1".into()),
+            label: "sleep".into(),
+            place: "here".into(),
+            order: String::new(),
+            healthy: true,
+            started: 0,
+            groups: BTreeMap::new(),
+            facets: Facets { cgroup: Some(format!("/docker/{id}")), ..Facets::default() },
+        }
+    }
+
+    #[test]
+    fn where_an_engine_is_silent_what_lies_in_containers_is_spared_and_where_there_is_none_nothing_is_known() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("docker.sock");
+        let silent = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+        let id = "0123456789abcdef".repeat(4);
+        let docker = Docker::with_host(&format!("unix://{}", socket.display()));
+        let why = docker.view().protected(&process(&id)).expect("it is spared");
+        assert!(why.contains("is not known") && why.contains("no answer in time"), "{why}");
+        drop(silent);
+        assert_eq!(docker.view().protected(&process(&id)), None);
     }
 }

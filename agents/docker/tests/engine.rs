@@ -9,7 +9,7 @@ use chaos_core::probe::{Answer, AnyClient, Asking};
 use chaos_core::target::{Facet, Facets, Identity, Population, ResolveContext, ResolveError, Target};
 use chaos_core::value::FieldValue;
 use chaos_docker::{Docker, Fate};
-use chaos_testbed::Engine;
+use chaos_testbed::{Engine, Payload};
 use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -148,6 +148,19 @@ fn what_does_not_run_is_a_member_that_says_why_nothing_of_this_host_stands_besid
     assert!(spared.nothing && spared.message.contains("chaos.exempt=true"), "{spared}");
     let typo = bed.resolve(&json!({"names": [bed.name("endet")]})).expect_err("no such container");
     assert!(typo.message.contains(&format!("nearest: {}", bed.name("ended"))), "{typo}");
+}
+
+#[test]
+fn an_image_is_known_by_the_name_that_the_container_was_made_of() {
+    let Some(bed) = Bed::new("an_image_is_known_by_the_name_that_the_container_was_made_of") else { return };
+    let image = Engine::unique("built");
+    bed.engine.docker(&["tag", Engine::BUSYBOX, &image]);
+    let label = format!("bed={}", bed.mark);
+    bed.engine.docker(&["run", "-d", "--name", &bed.name("old"), "--label", &label, &image, "sleep", "1000"]);
+    // Built anew meanwhile: the name is another image's.
+    bed.engine.image(&image, &Payload::new().with_program("/usr/bin/sleep"));
+    let found = bed.resolve(&json!({"image": image, "labels": {"bed": bed.mark}})).expect("it was made of it");
+    assert_eq!(found.len(), 1);
 }
 
 #[test]

@@ -316,6 +316,21 @@ async fn rule_01_a_request_that_lands_after_it_was_given_up_is_found_and_taken_b
 }
 
 #[tokio::test]
+async fn rule_01_a_container_that_may_still_end_is_no_success() {
+    let Some(engine) = shared("rule_01_a_container_that_may_still_end_is_no_success") else { return };
+    let table = table(engine);
+    // The kernel spares a first process that has no handler.
+    let contained = Contained::sleeping(engine, &[]);
+    let injection = Injection::prepared(&table, "container.kill", &json!({"signal": "TERM"}), &contained.target()).await;
+    let armed = || arm(injection.id.clone(), injection.prepared.undo.clone());
+    injection.fault.stage(&armed()).await.expect("staged");
+    let e = injection.fault.inject(armed()).await.expect_err("it goes on");
+    assert!(e.message.contains("still runs 10 s after"), "{e}");
+    assert_eq!(injection.reverted().await.notes, Vec::<String>::new());
+    assert_eq!(contained.status(), "running");
+}
+
+#[tokio::test]
 async fn rule_13_an_undo_without_a_journal_is_found_in_the_engine() {
     let Some(engine) = own("rule_13_an_undo_without_a_journal_is_found_in_the_engine") else { return };
     let docker = Docker::with_host(&engine.endpoint());
@@ -361,6 +376,8 @@ async fn an_engine_that_is_killed_or_restarted_under_a_fault_is_waited_for() {
             // Without a restart policy an engine that starts leaves its containers down; what only a fault took down is up again.
             let down = contained.status() == "exited";
             assert!(down || contained.status() == "running", "{kind}: {}", contained.status());
+            // The network `bridge` has another id by then.
+            assert_eq!(contained.says("{{len .NetworkSettings.Networks}}"), "1", "{kind}, restart {restart}");
             if matches!(kind, "container.stop" | "container.kill") {
                 assert!(!down, "{kind}, restart {restart}");
             }

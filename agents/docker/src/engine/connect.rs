@@ -20,8 +20,8 @@ const OLDEST: ClientVersion = ClientVersion { major_version: 1, minor_version: 4
 /// The client gives up long after every call of ours has: each has a limit of its own.
 const NEVER: u64 = 3_600;
 
-/// A client of the engine there, once it has answered and a version is agreed on.
-pub(super) async fn connect(endpoint: &Endpoint) -> Result<Docker, EngineError> {
+/// A client of the engine there, once it has answered, and the version that is agreed on.
+pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Docker, ClientVersion), EngineError> {
     let client = match endpoint {
         Endpoint::Socket(path) => {
             answers(path).await?;
@@ -86,7 +86,7 @@ fn group_name(gid: u32) -> Option<String> {
 }
 
 /// The newest version that both speak.
-async fn agree(client: Docker, endpoint: &Endpoint) -> Result<Docker, EngineError> {
+async fn agree(client: Docker, endpoint: &Endpoint) -> Result<(Docker, ClientVersion), EngineError> {
     let doing = format!("ask the engine at {endpoint} for its version");
     let answer = timeout(FIRST_ANSWER, client.version()).await.map_err(|_| EngineError::unanswered(&doing))?;
     let version = answer.map_err(|e| match EngineError::of_call(&doing, &e) {
@@ -116,7 +116,7 @@ async fn agree(client: Docker, endpoint: &Endpoint) -> Result<Docker, EngineErro
     }
     let agreed = if newest < *API_DEFAULT_VERSION { newest } else { *API_DEFAULT_VERSION };
     // The library leaves the version out of its addresses, and an engine then takes its own newest.
-    Ok(client.with_request_modifier(move |mut request| {
+    let client = client.with_request_modifier(move |mut request| {
         let uri = request.uri();
         let host = uri.authority().map(ToString::to_string).unwrap_or_default();
         let rest = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
@@ -125,7 +125,8 @@ async fn agree(client: Docker, endpoint: &Endpoint) -> Result<Docker, EngineErro
             *request.uri_mut() = versioned;
         }
         request
-    }))
+    });
+    Ok((client, agreed))
 }
 
 /// What may be wrong where nobody answers.

@@ -227,10 +227,16 @@ fn a_container_that_is_gone_is_looked_for_by_its_name() {
     let socket = folder.path().join("docker.sock");
     serve(
         &socket,
-        &[("/version", r#"{"ApiVersion":"1.41"}"#), ("/v1.41/containers/ranker/json", INSPECT), ("/v1.41/containers/bbbb/json", INSPECT)],
+        &[
+            ("/version", r#"{"ApiVersion":"1.41"}"#),
+            ("/v1.41/containers/ranker/json", INSPECT),
+            ("/v1.41/containers/bbbb/json", INSPECT),
+            ("/v1.41/containers/cccc/json", "{}"),
+        ],
     );
     runtime().block_on(async {
         let engine = Engine::connect(&format!("unix://{}", socket.display())).await.expect("an engine");
+        assert_eq!(engine.speaks(), ClientVersion { major_version: 1, minor_version: 41 });
         let finding = async |id: &str, name: &str| engine.fate(id, name).await.expect("a fate").finding(name);
         assert_eq!(finding("aaaa", "ranker").await.as_deref(), Some("container ranker was recreated as bbbbbbbbbbbb"));
         assert_eq!(finding("bbbb", "ranker").await, None);
@@ -238,5 +244,7 @@ fn a_container_that_is_gone_is_looked_for_by_its_name() {
         assert_eq!(finding("aaaa", "store").await.as_deref(), Some("container store was removed"));
         let pid = engine.container("bbbb").await.expect("an answer").expect("a container").pid;
         assert_eq!(pid, Some(7));
+        // An answer that says nothing does not say that it was removed.
+        assert_eq!(engine.fate("cccc", "ranker").await.expect_err("no answer").kind, Failing::Unreadable);
     });
 }

@@ -23,6 +23,9 @@ use crate::world::{Docker, DockerView};
 /// From this version on an engine gives an endpoint the hardware address that is asked for.
 const GIVES_MAC: ClientVersion = ClientVersion { major_version: 1, minor_version: 44 };
 
+/// The network that an engine makes anew, with another id, whenever it starts. No other can have this name.
+const BRIDGE: &str = "bridge";
+
 /// How many bystanders are named.
 const NAMED: usize = 5;
 
@@ -113,7 +116,7 @@ impl Fault for ContainerDisconnect {
                 return Err(FaultError::cancelled());
             }
             let request = NetworkDisconnectRequest { container: at.id.clone(), force: Some(false) };
-            let disconnecting = engine.api().disconnect_network(&attached.network_id, request);
+            let disconnecting = engine.api().disconnect_network(found_by(attached), request);
             engine.call(&format!("disconnect container {} from network {}", at.name, attached.network), REQUEST, disconnecting).await?;
         }
         Ok(Observed::note(format!("disconnected from {}", names(networks))))
@@ -206,9 +209,10 @@ fn names(networks: &[Attachment]) -> String {
 
 /// The other containers that live in the same network namespace.
 async fn sharing(engine: &Engine, container: &Container) -> Result<Bystanders, FaultError> {
-    let mode = format!("container:{}", container.id);
+    // By id as a rule; not every engine puts the id for the name that somebody has said.
+    let is_its = |mode: &str| mode.strip_prefix("container:").is_some_and(|of| of == container.id || of == container.name);
     let all = engine.list().await?;
-    let sharing = all.into_iter().filter(|c| c.host_config.as_ref().and_then(|h| h.network_mode.as_ref()) == Some(&mode));
+    let sharing = all.into_iter().filter(|c| c.host_config.as_ref().and_then(|h| h.network_mode.as_deref()).is_some_and(is_its));
     let mut names: Vec<String> =
         sharing.map(|c| c.names.unwrap_or_default().first().map_or("without a name", |n| n.trim_start_matches('/')).to_owned()).collect();
     names.sort();
@@ -224,7 +228,7 @@ fn losses(container: &Container, networks: &[Attachment]) -> Vec<String> {
     let addresses: Vec<String> = dynamic.filter_map(|n| Some(format!("{} on {}", n.ip4.as_ref().or(n.ip6.as_ref())?, n.network))).collect();
     if !addresses.is_empty() {
         lost.push(format!(
-            "nobody asked for these addresses, so they are asked for when it is connected again; where the engine has chosen the network's subnet itself it may give others: {}",
+            "nobody asked for these addresses, so they are asked for when it is connected again, and are its fixed ones from then on; where the engine has chosen the network's subnet itself it may give others: {}",
             addresses.join(", ")
         ));
     }
@@ -238,12 +242,21 @@ fn losses(container: &Container, networks: &[Attachment]) -> Vec<String> {
 }
 
 fn is_attached(now: &Container, meant: &Attachment) -> bool {
-    now.networks.iter().any(|a| a.network_id == meant.network_id)
+    now.networks.iter().any(|a| is_same(a, meant))
+}
+
+fn is_same(one: &Attachment, other: &Attachment) -> bool {
+    found_by(one) == found_by(other)
+}
+
+/// By what an engine finds a network that is attached.
+fn found_by(attached: &Attachment) -> &str {
+    if attached.network == BRIDGE { BRIDGE } else { &attached.network_id }
 }
 
 /// Does this very network still exist? One that was made anew under its name is another.
 async fn exists(engine: &Engine, attached: &Attachment) -> Result<bool, EngineError> {
-    let asking = engine.api().inspect_network(&attached.network_id, None::<InspectNetworkOptions>);
+    let asking = engine.api().inspect_network(found_by(attached), None::<InspectNetworkOptions>);
     match engine.call(&format!("inspect network {}", attached.network), QUESTION, asking).await {
         Ok(_) => Ok(true),
         Err(e) if e.is_missing() => Ok(false),
@@ -257,7 +270,7 @@ async fn connect(at: &Subject, attached: &Attachment, engine: &Engine) -> Result
     if !exists(engine, attached).await? {
         return Ok(format!("network {network} is gone: container {} stays without it", at.name));
     }
-    let gives_mac = engine.api().client_version() >= GIVES_MAC;
+    let gives_mac = engine.speaks() >= GIVES_MAC;
     match ask(at, attached, engine, settings(attached, true, gives_mac)).await {
         Ok(()) => {}
         // Nobody asked for the address, and the engine gives none that is asked for here, or has given it to somebody else.
@@ -267,7 +280,7 @@ async fn connect(at: &Subject, attached: &Attachment, engine: &Engine) -> Result
         Err(e) => return Err(e.into()),
     }
     let now = engine.container(&at.id).await?;
-    let now = now.iter().flat_map(|c| &c.networks).find(|a| a.network_id == attached.network_id);
+    let now = now.iter().flat_map(|c| &c.networks).find(|a| is_same(a, attached));
     Ok(match now.and_then(|now| now.ip4.as_ref().or(now.ip6.as_ref())) {
         Some(address) if attached.ip4.as_ref().or(attached.ip6.as_ref()) != Some(address) => {
             format!("connected to {network} again, with the address {address}")
@@ -282,7 +295,7 @@ fn refuses(e: &EngineError) -> bool {
 
 async fn ask(at: &Subject, attached: &Attachment, engine: &Engine, settings: EndpointSettings) -> Result<(), EngineError> {
     let request = NetworkConnectRequest { container: at.id.clone(), endpoint_config: Some(settings) };
-    let connecting = engine.api().connect_network(&attached.network_id, request);
+    let connecting = engine.api().connect_network(found_by(attached), request);
     match engine.call(&format!("connect container {} to network {}", at.name, attached.network), REQUEST, connecting).await {
         // Somebody else was faster, or our own request that we had given up.
         Err(e) if refuses(&e) && engine.container(&at.id).await?.is_some_and(|now| is_attached(&now, attached)) => Ok(()),
@@ -317,7 +330,7 @@ fn connect_words(at: &Subject, attached: &Attachment) -> String {
     attached.aliases.iter().for_each(|alias| option("--alias", alias));
     attached.links.iter().for_each(|link| option("--link", link));
     attached.driver_opts.iter().for_each(|(key, value)| option("--driver-opt", &format!("{key}={value}")));
-    words.push(format!("{} {}", stamp::quoted(&attached.network_id), at.id));
+    words.push(format!("{} {}", stamp::quoted(found_by(attached)), at.id));
     words.join(" ")
 }
 

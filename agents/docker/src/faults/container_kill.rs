@@ -28,7 +28,7 @@ pub(crate) struct ContainerKill;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Spec {
     /// The signal. `KILL` leaves no time for anything; the others may be caught, and the kernel spares the first process of a container
-    /// from those that it has no handler for.
+    /// from those that it has no handler for: a container that has not ended 10 s later is an error.
     pub(crate) signal: Signal,
 }
 

@@ -12,8 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::loss::anonymous_volumes;
-use super::subject::{Found, Now, Subject};
+use super::subject::{Found, Subject};
 use crate::container::State;
+use crate::engine::Fate;
 use crate::world::{Docker, DockerView};
 
 /// How long an engine may take to end a container and remove its files.
@@ -120,11 +121,11 @@ impl Fault for ContainerRemove {
 
     async fn inspect(&self, undo: &Undo, view: &DockerView) -> Result<Presence, FaultError> {
         let Undo::V1 { at, .. } = undo;
-        Ok(match at.now(&at.engine(view).await?).await? {
-            Now::Gone(_) => Presence::whole(),
-            Now::Here(now) if now.state == State::Removing => Presence::partial(format!("container {} is being removed", at.name)),
-            Now::Here(now) if now.state == State::Dead => Presence::partial(format!("container {} could not be removed", at.name)),
-            Now::Here(_) => Presence::none(),
+        Ok(match at.engine(view).await?.fate(&at.id, &at.name).await? {
+            Fate::Removed | Fate::Recreated(_) => Presence::whole(),
+            Fate::Exists(now) if now.state == State::Removing => Presence::partial(format!("container {} is being removed", at.name)),
+            Fate::Exists(now) if now.state == State::Dead => Presence::partial(format!("container {} could not be removed", at.name)),
+            Fate::Exists(_) => Presence::none(),
         })
     }
 

@@ -59,7 +59,7 @@ pub(super) enum Life {
 pub(super) enum Now {
     /// It exists.
     Here(Box<Container>),
-    /// It does not: why, in words.
+    /// It does not, or is about not to: why, in words.
     Gone(String),
 }
 
@@ -123,6 +123,10 @@ impl Subject {
     /// As it is now.
     pub(super) async fn now(&self, engine: &Engine) -> Result<Now, FaultError> {
         Ok(match engine.fate(&self.id, &self.name).await? {
+            // Nothing is done to it any more, by anybody.
+            Fate::Exists(container) if matches!(container.state, State::Removing | State::Dead) => {
+                Now::Gone(format!("container {} is being removed", self.name))
+            }
             Fate::Exists(container) => Now::Here(container),
             gone => Now::Gone(gone.finding(&self.name).unwrap_or_default()),
         })
@@ -176,7 +180,8 @@ impl Subject {
         }
     }
 
-    /// Waits until the life has ended, at most so long. What is not so by then is for an inspection to say.
+    /// Waits until the life has ended, at most so long. A life that goes on is an error: it may still end, and what is taken back is only
+    /// waited for where something went wrong (RULES 1).
     pub(super) async fn until_ended(
         &self,
         engine: &Engine,
@@ -184,13 +189,20 @@ impl Subject {
         cancelled: impl Fn() -> bool + Send,
     ) -> Result<(), FaultError> {
         let give_up = tokio::time::Instant::now() + within;
-        while tokio::time::Instant::now() < give_up && !cancelled() {
+        loop {
             match self.now(engine).await? {
-                Now::Here(container) if self.life(&container) == Life::Up => tokio::time::sleep(LOOK_EVERY).await,
-                _ => break,
+                Now::Here(container) if self.life(&container) == Life::Up => {}
+                _ => return Ok(()),
             }
+            if cancelled() {
+                return Err(FaultError::cancelled());
+            }
+            if tokio::time::Instant::now() >= give_up {
+                let says = format!("container {} still runs {} s after it was signalled", self.name, within.as_secs());
+                return Err(FaultError::new(says).hint("`signal: KILL` cannot be caught"));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
-        Ok(())
     }
 
     /// Removes the stamp: the last act of taking back.
