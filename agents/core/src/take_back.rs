@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock::Boot;
-use crate::fault::{FaultError, InPlace, Presence, Reversibility, Reverted};
+use crate::fault::{Class, FaultError, InPlace, Presence, Profile, Reversibility, Reverted};
 use crate::fault_call::{Call, FaultCall};
 
 /// How long taking back is tried.
@@ -43,7 +43,29 @@ pub(crate) struct TakeBack {
     pub(crate) unanswered: bool,
     pub(crate) patience: Patience,
     /// How many attempts may run at once, over all injections. Held while one runs, not between two.
-    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) permits: Arc<Permits>,
+}
+
+/// How many attempts may run at once. What asks another server waits in a line of its own: one that is silent holds up nothing of this host.
+pub(crate) struct Permits {
+    here: Semaphore,
+    elsewhere: Semaphore,
+}
+
+impl Permits {
+    pub(crate) fn new(at_once: usize) -> Self {
+        Self { here: Semaphore::new(at_once), elsewhere: Semaphore::new(at_once) }
+    }
+
+    /// Waits for its turn.
+    async fn of(&self, profile: &Profile) -> Option<SemaphorePermit<'_>> {
+        self.line(profile.settle, profile.class).acquire().await.ok()
+    }
+
+    fn line(&self, settle: Duration, class: Class) -> &Semaphore {
+        let asks_others = !settle.is_zero() || class == Class::Api;
+        if asks_others { &self.elsewhere } else { &self.here }
+    }
 }
 
 /// Attempts that run at once: fifty dead containers need not queue behind one another, nor start fifty threads.
@@ -101,7 +123,7 @@ impl TakeBack {
 
     /// Reverts, and looks.
     async fn once(&self, usual: Duration, give_up: Boot, failed: &mut impl FnMut(&FaultError)) -> Result<Reverted, FaultError> {
-        let _permit = self.permits.acquire().await;
+        let _permit = self.permits.of(&self.fault.fault()?.profile()).await;
         let mut reverting = self.fault.revert(self.undo.clone());
         let reverted = wait_out(&mut reverting, "taking it back", usual, give_up, failed).await?;
         if self.reversibility != Reversibility::Irreversible {
@@ -146,5 +168,19 @@ async fn wait_out<T>(
                 failed(&e);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_11_a_silent_server_holds_up_nothing_of_this_host() {
+        let permits = Permits::new(1);
+        let settle = Duration::from_secs(20);
+        let _silent = permits.line(settle, Class::Process).try_acquire().expect("the first");
+        assert!(permits.line(Duration::ZERO, Class::Api).try_acquire().is_err(), "both ask somebody else");
+        assert!(permits.line(Duration::ZERO, Class::Process).try_acquire().is_ok());
     }
 }

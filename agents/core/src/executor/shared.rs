@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::reporter::Reporter;
 use super::scaffold::Scaffolds;
@@ -13,7 +13,7 @@ use crate::fault::FaultError;
 use crate::journal::{Journal, JournalError};
 use crate::lever::LeverSight;
 use crate::state_dir::StateDir;
-use crate::take_back::{AT_ONCE, Patience};
+use crate::take_back::{AT_ONCE, Patience, Permits};
 
 /// What all injections of a run share.
 pub(super) struct Shared {
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     pub(super) scaffolds: Scaffolds,
     pub(super) world: Composition,
     pub(super) reporter: Arc<Reporter>,
-    pub(super) reverting: Arc<Semaphore>,
+    pub(super) reverting: Arc<Permits>,
     /// Why nothing new may be injected: said once.
     pub(super) trouble: watch::Sender<Option<String>>,
 }
@@ -60,7 +60,7 @@ impl Shared {
             scaffolds: Scaffolds::default(),
             world,
             reporter,
-            reverting: Arc::new(Semaphore::new(AT_ONCE)),
+            reverting: Arc::new(Permits::new(AT_ONCE)),
             trouble: watch::Sender::new(None),
         }
     }

@@ -18,8 +18,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 pub use forget::{ForgetError, forget};
 pub use report::{InjectionOutcome, RecoveredInjection, RecoveredRun, RecoveryReport, RunOutcome};
 pub use survey::{Found, Standing, residue, survey};
@@ -29,7 +27,7 @@ use crate::fault::{FaultError, InjectionId, Reverted, UndoJson};
 use crate::fault_call::FaultCall;
 use crate::state_dir::StateDir;
 use crate::table::Table;
-use crate::take_back::{Patience, TakeBack};
+use crate::take_back::{Patience, Permits, TakeBack};
 
 /// What recovery is given by the composition root.
 pub struct Recovery {
@@ -93,7 +91,7 @@ impl Recovery {
         let fault = FaultCall::new(&self.table, kind)?.holding(Arc::new(claim));
         let reversibility = fault.fault()?.profile().reversibility;
         let patience = Patience { give_up: self.patience.attempt, ..self.patience };
-        let permits = Arc::new(Semaphore::new(1));
+        let permits = Arc::new(Permits::new(1));
         let task = TakeBack { fault, undo: undo.clone(), reversibility, unanswered: true, patience, permits };
         task.until_gone(|_| {}).await
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::order::{leaves, waves};
@@ -19,7 +19,7 @@ use crate::fault_call::FaultCall;
 use crate::journal::{Adopted, Contents, Entry, Intent, Journal, JournalError, Record, Status, Writer};
 use crate::literal::Duration;
 use crate::table::Table;
-use crate::take_back::{AT_ONCE, Patience, TakeBack};
+use crate::take_back::{AT_ONCE, Patience, Permits, TakeBack};
 
 /// Recovers one run if it is residue of this host.
 pub(super) async fn recover(recovery: &Recovery, run: &str) -> RecoveredRun {
@@ -128,7 +128,7 @@ async fn take_everything_back(
         patience: recovery.patience,
         journal: Arc::clone(journal),
         reporter: Reporter::reopen(recovery.state.run_folder(run).join("executor.jsonl")).ok(),
-        permits: Arc::new(Semaphore::new(AT_ONCE)),
+        permits: Arc::new(Permits::new(AT_ONCE)),
     });
     let mut chains = JoinSet::new();
     let mut done = Vec::new();
@@ -195,7 +195,7 @@ struct One {
     journal: Arc<Mutex<Journal>>,
     /// None where no thread can be started: taking back comes before telling.
     reporter: Option<Reporter>,
-    permits: Arc<Semaphore>,
+    permits: Arc<Permits>,
 }
 
 impl One {
