@@ -84,6 +84,11 @@ fn container_partition() {
 }
 
 #[test]
+fn container_out_of_memory() {
+    holds("container-out-of-memory", RESTARTED);
+}
+
+#[test]
 fn container_disk_full() {
     holds("container-disk-full", RESTARTED);
 }

@@ -300,7 +300,7 @@ pub struct Reverted {
     /// Sentences for the report: `kept the file that the system wrote since`.
     pub notes: Vec<String>,
     /// What had met it by its end, counted in the very act of ending it: no look from outside comes so late. None: nobody counts, or it
-    /// was gone before.
+    /// was gone before. Unknown: the last count is lost, so what was counted before it is not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub met: Option<Met>,
 }

@@ -132,6 +132,16 @@ async fn what_is_killed_through_its_engine_has_no_restart_policy_and_is_started(
     assert_eq!(contained.says("{{.State.Status}} {{.RestartCount}}"), "exited 0");
     assert_eq!(injection.reverted().await.notes, [format!("started container {}", contained.name)]);
     assert_eq!(contained.status(), "running");
+    for (policy, said) in [
+        ("on-failure", "unless that is restarted meanwhile and it ended with another exit code than 0: it stays down"),
+        ("unless-stopped", "does not apply to what is stopped through the engine: it stays down"),
+    ] {
+        let contained = Contained::sleeping(engine, &["--restart", policy]);
+        let injection = Injection::injected(&table, "container.stop", &json!({"grace": "0s"}), &contained.target()).await;
+        let says = injection.prepared.notes.join("\n");
+        assert!(says.contains(said), "{said} in {says}");
+        injection.reverted().await;
+    }
 }
 
 #[tokio::test]

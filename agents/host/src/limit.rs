@@ -103,13 +103,14 @@ fn counted(times: u64) -> Met {
     if times == 0 { Met::Idle } else { Met::Count(times) }
 }
 
-/// Puts back what was captured, where the value there is still ours.
+/// Puts back what was captured, where the value there is still ours. A group that is gone took its last count with it, and may be gone for
+/// having met its limit: that nothing met it cannot be said any more.
 ///
 /// # Errors
 /// If it cannot be read, or the kernel refuses.
 pub(crate) fn take_back(limit: &dyn Limit, world: &Host) -> Result<Reverted, FaultError> {
     if !limit.group().exists() {
-        return Ok(Reverted::note("the control group is gone, and its limit with it"));
+        return Ok(Reverted::note("the control group is gone, and its limit with it").met(Some(Met::Unknown)));
     }
     match limit.standing()? {
         Standing::Ours | Standing::Partly(_) => {
@@ -143,6 +144,9 @@ pub(crate) fn not_done(doing: &str, group: &Group, file: &str, error: &std::io::
         std::io::ErrorKind::ReadOnlyFilesystem => {
             failed.hint("control groups are mounted to be read only here: in a container, `-v /sys/fs/cgroup:/sys/fs/cgroup:rw`")
         }
+        std::io::ErrorKind::ResourceBusy => failed.hint(
+            "the kernel cannot make room for so low a limit, and in the first version of control groups kills nobody for it: ask for more",
+        ),
         _ => failed,
     }
 }

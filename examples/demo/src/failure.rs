@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     EndedEarly { part: String, status: ExitStatus },
     #[error("the {part} did not answer on {address} within {within:?}")]
     NotReady { part: String, address: SocketAddr, within: Duration },
+    #[error("the replica on {address} did not take the request to leak: {why}")]
+    Leak { address: SocketAddr, why: String },
     #[error("what listens on {address} is not ready")]
     Unready { address: SocketAddr },
     #[error("port {port} is none of those that the gateway asks: {parts}")]
@@ -58,7 +60,7 @@ impl Failure {
             }
             Failure::Detour { .. } => Some("`--through 8002=9002` reads: reach what listens on 8002 through 9002"),
             Failure::EndedEarly { .. } => Some("its own message stands above"),
-            Failure::Restart { .. } => Some("name the address of a running replica, for example 127.0.0.1:8002"),
+            Failure::Restart { .. } | Failure::Leak { .. } => Some("name the address of a running replica, for example 127.0.0.1:8002"),
             _ => None,
         }
     }

@@ -22,6 +22,7 @@
 mod failure;
 mod gateway;
 mod kserve;
+mod leak;
 mod lifeline;
 mod listen;
 mod llm;
@@ -57,6 +58,8 @@ pub enum Command {
     Weights(weights::Options),
     /// Ask a replica to exit, so that its supervisor starts it again (`serving --restart-after`)
     Restart(replica::RestartOptions),
+    /// Ask a replica to hold memory for nothing, as a leak does: what a memory limit is there for
+    Leak(leak::Options),
     /// Ask a gateway or replica whether it is ready, once; exit code 1 if it is not. A health check for containers without a shell
     Ready(serving::ReadyOptions),
 }
@@ -93,6 +96,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Relay(options) => part(options.lifeline, relay::run(options)).await,
         Command::Weights(options) => weights::run(&options),
         Command::Restart(options) => replica::restart(options).await,
+        Command::Leak(options) => leak::ask(&options).await,
         Command::Ready(options) => serving::ready(&options).await,
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     failure::Failure,
     gateway::Upstream,
     kserve::{self, InferRequest, InferResponse, Tensor},
+    leak::{self, Leaked},
     listen, notice,
     web::{self, Reply},
     weights::Weights,
@@ -50,7 +51,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         Some(path) => Weights::load(path)?,
         None => Weights::ranker(),
     };
-    let replica = Arc::new(Replica { weights, restart: Notify::new() });
+    let replica = Arc::new(Replica { weights, restart: Notify::new(), leaked: Leaked::default() });
     let listener = listen::open(options.listen)?;
     let serving = Arc::clone(&replica);
     let handle = move |request| Arc::clone(&serving).answer(request);
@@ -82,6 +83,7 @@ pub(crate) async fn restart(options: RestartOptions) -> Result<(), Failure> {
 struct Replica {
     weights: Weights,
     restart: Notify,
+    leaked: Leaked,
 }
 
 impl Replica {
@@ -98,6 +100,10 @@ impl Replica {
                 self.restart.notify_one();
                 web::json(StatusCode::ACCEPTED, &json!({ "restart": true }))
             }
+            (&Method::POST, leak::PATH) => match web::read(request.into_body()).await {
+                Ok(body) if self.leaked.begin(&body) => web::json(StatusCode::ACCEPTED, &json!({ "leak": true })),
+                _ => web::problem(StatusCode::BAD_REQUEST, "how many MiB?"),
+            },
             (_, path) => web::not_found(path),
         }
     }

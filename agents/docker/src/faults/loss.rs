@@ -57,13 +57,20 @@ pub(super) fn policy(container: &Container, ending: Ending) -> String {
         (RestartPolicy::No, _) => "no restart policy: it stays down until this is taken back, which starts it".into(),
         (_, Ending::ByItself) => {
             let when = if matches!(policy, RestartPolicy::OnFailure(_)) { " unless it ends with exit code 0" } else { "" };
-            format!("restart policy {policy}: the engine starts it again by itself{when}; should it not have done so by the end, this is taken back by starting it")
-        }
-        (RestartPolicy::Always, Ending::ByHand) => {
-            "restart policy always does not apply to what is stopped through the engine, unless that is restarted meanwhile: it stays down until this is taken back, which starts it".into()
+            format!(
+                "restart policy {policy}: the engine starts it again by itself{when}; should it not have done so by the end, this is taken back by starting it"
+            )
         }
         (_, Ending::ByHand) => {
-            format!("restart policy {policy} does not apply to what is stopped through the engine: it stays down until this is taken back, which starts it")
+            // An engine that comes up looks at the policy alone; only `unless-stopped` remembers who ended it.
+            let unless = match policy {
+                RestartPolicy::Always => ", unless that is restarted meanwhile",
+                RestartPolicy::OnFailure(_) => ", unless that is restarted meanwhile and it ended with another exit code than 0",
+                _ => "",
+            };
+            format!(
+                "restart policy {policy} does not apply to what is stopped through the engine{unless}: it stays down until this is taken back, which starts it"
+            )
         }
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::confined::own_group;
 use super::cpu_limit::some_cores;
 use super::memory_limit::some_memory;
+use crate::cgroup::{Group, Version};
 use crate::limit::{self, Ceiling, Limit, MemoryUse, Population, Quota, Throttle};
 use crate::world::{Host, HostView};
 
@@ -39,7 +40,8 @@ pub(crate) struct Spec {
     /// The most bytes a second written to each disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) write: Option<Rate>,
-    /// `memory` may be less than is in use: the kernel kills, at once.
+    /// `memory` may be less than cannot be given back: the kernel kills, at once. Only in the second version of control groups: in the
+    /// first it refuses such a limit, and kills once the container wants more than a limit that it took.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) may_kill: bool,
 }
@@ -95,7 +97,8 @@ impl Fault for ContainerLimit {
                 (`docker inspect`) never changes. Whoever sets another limit meanwhile, as `docker update` does, wins.\n\n\
                 With little memory the kernel first takes back cached files, and then kills a process of the container: what that held is lost, \
                 and the restart policy of the container decides what comes next. A limit below what cannot be given back is refused, unless \
-                `may_kill` says that this is meant. Disks are limited each, all that this host has; in the first version, writing is \
+                `may_kill` says that this is meant; in the first version the kernel itself refuses it, and kills only once the container \
+                wants more than a limit that it took. Disks are limited each, all that this host has; in the first version, writing is \
                 held back only where it waits for the disk (`fsync`, direct).\n\n\
                 The container must run on this very host, and its control groups must be reached from here.",
             example: "inject: container.limit\ninto: rankers\npick: 1\nwith: {cpus: 0.2, memory: 96 MiB}\nfor: 30s",
@@ -149,9 +152,7 @@ impl Fault for ContainerLimit {
         }
         if let Some(size) = spec.memory {
             let group = group("memory")?;
-            if !spec.may_kill {
-                fits(MemoryUse::of(&group)?.kept, size)?;
-            }
+            fits(&group, size, spec.may_kill)?;
             let ceiling = Ceiling::choose(group, size)?;
             notes.push(ceiling.outlook()?);
             limits.push(Part::Memory(ceiling));
@@ -199,10 +200,11 @@ impl Fault for ContainerLimit {
         // One that the kernel refuses keeps none of the others from coming back.
         let done: Vec<Result<Reverted, FaultError>> = limits.iter().rev().map(|part| limit::take_back(part.limit(), world)).collect();
         let done = done.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let met = met_together(done.iter().map(|reverted| reverted.met.unwrap_or(Met::Unknown)));
+        let is_counted = done.iter().any(|reverted| reverted.met.is_some());
+        let met = is_counted.then(|| met_together(done.iter().map(|reverted| reverted.met.unwrap_or(Met::Unknown))));
         let mut notes: Vec<String> = done.into_iter().flat_map(|reverted| reverted.notes).collect();
         notes.dedup();
-        Ok(Reverted { notes, met: Some(met).filter(|met| *met != Met::Unknown) })
+        Ok(Reverted { notes, met })
     }
 
     fn explain(&self, undo: &Undo) -> Vec<String> {
@@ -211,14 +213,21 @@ impl Fault for ContainerLimit {
     }
 }
 
-/// Less than cannot be given back means that somebody is killed.
-fn fits(kept: u64, size: Size) -> Result<(), FaultError> {
-    if kept <= size.bytes() {
+/// Less than cannot be given back means that somebody is killed; the first version of control groups refuses that, whatever is meant.
+fn fits(group: &Group, size: Size, may_kill: bool) -> Result<(), FaultError> {
+    let kept = MemoryUse::of(group)?.kept;
+    let takes_any = group.version == Version::V2;
+    if kept <= size.bytes() || (may_kill && takes_any) {
         return Ok(());
     }
     let in_use = Size::from_bytes(kept.next_multiple_of(1 << 20));
+    let otherwise = if takes_any {
+        "`may_kill: true` if the kernel may kill it"
+    } else {
+        "the kernel takes no less in the first version of control groups, and kills once the container wants more"
+    };
     Err(FaultError::new(format!("limit to {size}: {in_use} are in use that cannot be given back"))
-        .hint(format!("`memory: {in_use}` or more; `may_kill: true` if the kernel may kill it")))
+        .hint(format!("`memory: {in_use}` or more; {otherwise}")))
 }
 
 /// All of them as one.

@@ -46,7 +46,8 @@ impl Fault for MemoryLimit {
             summary: "gives a process less memory, as a tight container limit does",
             about: "Sets the limit of the target's control group (`memory.max`, or `memory.limit_in_bytes` in the first version). The group \
                 must hold the target and its tree alone: with anybody else in it, or in the root group, it is refused.\n\n\
-                The kernel first takes back what it can, cached files above all; when that is not enough it kills a process of the group. \
+                The kernel first takes back what it can, cached files above all; when that is not enough it kills a process of the group: in the \
+                second version at once, while the first refuses a limit that it cannot make room for, and kills once the group wants more. \
                 What it killed is lost. The limit itself is taken back to the captured value, and only while the present one is ours.",
             example: "inject: memory.limit\ninto: replicas\npick: 1\nwith: {size: 64 MiB}\nfor: 30s",
             takes: &["processes", "containers"],

@@ -74,11 +74,16 @@ impl Ceiling {
     /// If what is in use cannot be read.
     pub(crate) fn outlook(&self) -> Result<String, FaultError> {
         let used = Use::of(&self.group)?.all;
-        Ok(if used > self.limit {
-            format!("{} are in use: the kernel takes back what it can, and may kill", Size::from_bytes(used >> 20 << 20))
-        } else {
-            "if it needs more, the kernel may kill it".to_owned()
-        })
+        if used <= self.limit {
+            return Ok("if it needs more, the kernel may kill it".to_owned());
+        }
+        let comes = match self.group.version {
+            Version::V1 => {
+                "the kernel takes back what it can, and refuses the limit if that is not enough; once more is needed, it may kill"
+            }
+            Version::V2 => "the kernel takes back what it can, and may kill",
+        };
+        Ok(format!("{} are in use: {comes}", Size::from_bytes(used >> 20 << 20)))
     }
 }
 
@@ -105,9 +110,7 @@ impl Limit for Ceiling {
     }
 
     fn set(&self, world: &Host) -> Result<(), FaultError> {
-        put(world, &self.group, Some(self.limit)).map_err(|e| {
-            e.hint("in the first version of control groups the kernel refuses a limit that it cannot make room for: ask for more")
-        })
+        put(world, &self.group, Some(self.limit))
     }
 
     fn restore(&self, world: &Host) -> Result<(), FaultError> {
