@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use chaos_core::fault::{Persistence, Reversibility, SecondNet};
 use chaos_core::probe::{AnyProbe, ProbeTable};
@@ -62,7 +63,7 @@ pub fn fault(fault: &dyn AnyFault) -> String {
         ("taken back", reversibility(p.reversibility).to_owned()),
         ("when everything of `chaos` is killed", persistence(p.persistence, p.reversibility).to_owned()),
         ("found without the journal", second_net(p.second_net).to_owned()),
-        ("taking it back takes at most", chaos_core::literal::Duration::from(p.revert_budget).to_string()),
+        ("taking it back takes at most", takes_at_most(p.revert_budget, p.settle)),
         ("`ramp` moves", rampable),
         ("latent", if p.latent { "yes: nothing happens until somebody reads or restarts" } else { "no" }.to_owned()),
     ];
@@ -70,6 +71,14 @@ pub fn fault(fault: &dyn AnyFault) -> String {
         let _ = writeln!(page, "| {what} | {is} |");
     }
     page
+}
+
+fn takes_at_most(reverting: Duration, settling: Duration) -> String {
+    let [reverting, settling] = [reverting, settling].map(chaos_core::literal::Duration::from);
+    if settling.get().is_zero() {
+        return reverting.to_string();
+    }
+    format!("{reverting}; {settling} more where what it asked for was not answered, and so may still arrive")
 }
 
 /// The page of a probe, as Markdown.

@@ -185,9 +185,15 @@ impl Injection {
                 }
             }
             // The report says "not injected" itself.
-            InjectionState::Refused(e) => self.failure = Some(e.message.trim_start_matches("not injected: ").to_owned()),
+            InjectionState::Refused(e) => {
+                self.failure = Some(e.message.trim_start_matches("not injected: ").to_owned());
+                self.find(e.hint.iter());
+            }
             InjectionState::Failed(e) if e.cancelled => self.cancelled = true,
-            InjectionState::Failed(e) => self.failure = Some(e.message.clone()),
+            InjectionState::Failed(e) => {
+                self.failure = Some(e.message.clone());
+                self.find(e.hint.iter());
+            }
             InjectionState::RevertAsked { because } => {
                 self.revert_asked.get_or_insert((at, because.clone()));
             }

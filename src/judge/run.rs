@@ -2,6 +2,7 @@
 
 use chaos_core::event::{AbortedBy, Phase, StepState};
 use chaos_core::experiment::{Action, Hold, RunCommand, Step};
+use chaos_core::fault::Reversibility;
 
 use super::exit::{Facts, Headline};
 use super::hypothesis;
@@ -120,8 +121,13 @@ fn cleanup(record: &Record, injections: &[Injection]) -> Cleanup {
     }
     let reversible = injections.iter().filter(taken).count();
     let irreversible = injections.iter().filter(|i| i.intended.is_some() && i.is_irreversible()).count();
+    let lossy = injections.iter().filter(|i| i.effective.is_some() && i.reversibility == Reversibility::WithLoss).count();
     let clean = residue.is_empty();
-    Cleanup { clean, sentence: proof(clean, reversible, irreversible, residue.len()), residue }
+    let mut sentence = proof(clean, reversible, irreversible, residue.len());
+    if clean && lossy > 0 {
+        sentence += " What the plan lists as lost stays lost.";
+    }
+    Cleanup { clean, sentence, residue }
 }
 
 fn proof(clean: bool, reversible: usize, irreversible: usize, left: usize) -> String {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use chaos_core::clock::Mono;
 use chaos_core::experiment::Hypothesis;
+use chaos_core::fault::Reversibility;
 
 use super::advice;
 use super::heading::{self, Heading, sign};
@@ -32,6 +33,9 @@ struct Screen<'a> {
     style: Style,
     out: String,
 }
+
+/// How many things that were found on an injection are told here; the page has all.
+const FINDINGS: usize = 3;
 
 const fn ink(state: State) -> Ink {
     match state {
@@ -99,7 +103,9 @@ impl Screen<'_> {
             if let Some((at, by)) = &i.activated {
                 let _ = write!(how, "; activated at {at} by {by}");
             }
-            if let Some(finding) = i.findings.first() {
+            // What was put back as it was goes on as it did; of the rest, what came of it is the news.
+            let told = if i.reversibility == Reversibility::Exact && i.failure.is_none() { 1 } else { FINDINGS };
+            for finding in i.findings.iter().take(told) {
                 let _ = write!(how, "; {finding}");
             }
             self.item(" ", None, &how);

@@ -2,6 +2,7 @@
 
 use chaos_core::event::{AbortedBy, InjectionState, Phase, What};
 use chaos_core::experiment::Experiment;
+use chaos_core::fault::Reversibility;
 use chaos_core::sample::{Asked, Outcome};
 use serde_json::json;
 
@@ -250,4 +251,21 @@ fn a_page_with_a_million_samples_is_small_and_stands_alone() {
     for outside in ["<script", "src=", "@import", "<link", "url("] {
         assert!(!page.contains(outside), "the page refers to something outside of it: {outside}");
     }
+}
+
+#[test]
+fn what_is_taken_back_with_loss_is_not_told_as_if_nothing_had_been() {
+    let told = |reversibility| {
+        let mut staged = Staged::frozen(ranking(json!({"recovery": {"within": "20s", "hold": "3s"}})), well);
+        staged.planned[0].reversibility = reversibility;
+        let record = staged.record();
+        let verdict = judge(&record);
+        let screen = terminal(&record, &verdict, Style::default());
+        (verdict.cleanup.sentence, screen)
+    };
+    let (sentence, screen) = told(Reversibility::Exact);
+    assert!(!sentence.contains("lost") && !screen.contains("continued"), "{screen}");
+    let (sentence, screen) = told(Reversibility::WithLoss);
+    assert!(sentence.ends_with("What the plan lists as lost stays lost."), "{sentence}");
+    assert!(screen.contains("4 threads stopped; continued"), "what came of it: {screen}");
 }

@@ -109,7 +109,7 @@ async fn a_restart_policy_gets_its_chance() {
     assert_eq!(presence.in_place, InPlace::Whole);
     assert_eq!(presence.finding, Some(format!("container {} was started again by its restart policy", contained.name)));
     let life = contained.says("{{.State.StartedAt}}");
-    assert_eq!(injection.reverted().await.notes, [format!("container {} had been started again by its restart policy", contained.name)]);
+    assert_eq!(injection.reverted().await.notes, [format!("container {} was started again by its restart policy", contained.name)]);
     assert_eq!(contained.says("{{.State.StartedAt}} {{.RestartCount}}"), format!("{life} 1"));
 }
 
@@ -130,7 +130,7 @@ async fn what_is_killed_through_its_engine_has_no_restart_policy_and_is_started(
         assert!(says.contains(said), "{said} in {says}");
     }
     assert_eq!(contained.says("{{.State.Status}} {{.RestartCount}}"), "exited 0");
-    assert_eq!(injection.reverted().await.notes, [format!("started container {}", contained.name)]);
+    assert_eq!(injection.reverted().await.notes, [format!("container {} was down, and was started to take this back", contained.name)]);
     assert_eq!(contained.status(), "running");
     for (policy, said) in [
         ("on-failure", "unless that is restarted meanwhile and it ended with another exit code than 0: it stays down"),
@@ -153,7 +153,7 @@ async fn a_restart_policy_that_has_given_up_is_helped_and_what_somebody_stopped_
     until("its mark", async || engine.try_docker(&["exec", &contained.id, "test", "-e", "/killed"]).is_ok()).await;
     let injection = Injection::injected(&table, "container.kill", &json!({}), &contained.target()).await;
     contained.until("{{.RestartCount}} {{.State.Status}}", "1 exited");
-    assert_eq!(injection.reverted().await.notes, [format!("started container {}", contained.name)]);
+    assert_eq!(injection.reverted().await.notes, [format!("container {} was down, and was started to take this back", contained.name)]);
     contained.until("{{.State.Status}}", "running");
 
     let contained = Contained::sleeping(engine, &["--restart", "always"]);
@@ -161,7 +161,7 @@ async fn a_restart_policy_that_has_given_up_is_helped_and_what_somebody_stopped_
     contained.until("{{.RestartCount}} {{.State.Status}}", "1 running");
     engine.docker(&["stop", "--time", "0", &contained.id]);
     let notes = injection.reverted().await.notes;
-    assert!(notes[0].contains("had been started again, and has ended since"), "{notes:?}");
+    assert!(notes[0].contains("was started again, and has ended since"), "{notes:?}");
     assert_eq!(contained.status(), "exited");
 }
 

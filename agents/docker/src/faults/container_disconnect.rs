@@ -168,7 +168,7 @@ impl Fault for ContainerDisconnect {
 
     fn explain(&self, undo: &Undo) -> Vec<String> {
         let Undo::V1 { at, networks } = undo;
-        networks.iter().map(|attached| at.command(&connect_words(at, attached))).chain([at.clear_command()]).collect()
+        networks.iter().map(|attached| connect_command(at, attached)).chain([at.clear_command()]).collect()
     }
 }
 
@@ -320,12 +320,20 @@ fn settings(attached: &Attachment, same_address: bool, same_mac: bool) -> Endpoi
     }
 }
 
-/// The same as words of the `docker` command line.
-fn connect_words(at: &Subject, attached: &Attachment) -> String {
+/// The same as a command of `docker`. It refuses an address that nobody had asked for where the engine has chosen the subnet itself.
+fn connect_command(at: &Subject, attached: &Attachment) -> String {
+    let with = |same_address| at.command(&connect_words(at, attached, same_address));
+    let asked = attached.fixed_ip4.is_some() || attached.fixed_ip6.is_some();
+    if asked { with(true) } else { format!("{} || {}", with(true), with(false)) }
+}
+
+fn connect_words(at: &Subject, attached: &Attachment, same_address: bool) -> String {
     let mut words = vec!["network connect".to_owned()];
     let mut option = |name: &str, value: &str| words.push(format!("{name} {}", stamp::quoted(value)));
-    attached.ip4.iter().for_each(|ip| option("--ip", ip));
-    attached.ip6.iter().for_each(|ip| option("--ip6", ip));
+    if same_address {
+        attached.ip4.iter().for_each(|ip| option("--ip", ip));
+        attached.ip6.iter().for_each(|ip| option("--ip6", ip));
+    }
     attached.link_local.iter().for_each(|ip| option("--link-local-ip", ip));
     attached.aliases.iter().for_each(|alias| option("--alias", alias));
     attached.links.iter().for_each(|link| option("--link", link));
@@ -378,9 +386,11 @@ mod tests {
             tag: "t".into(),
             started_at: String::new(),
         };
-        assert_eq!(
-            connect_words(&at, &attached()),
-            "network connect --ip 10.9.0.7 --link-local-ip 169.254.1.2 --alias ranker --link db:store --driver-opt 'a=b c' n1 c1"
-        );
+        let rest = "--link-local-ip 169.254.1.2 --alias ranker --link db:store --driver-opt 'a=b c' n1 c1";
+        let docker = "docker --host unix:///run/docker.sock network connect";
+        let either = format!("{docker} --ip 10.9.0.7 {rest} || {docker} {rest}");
+        assert_eq!(connect_command(&at, &attached()), either, "an address that nobody asked for may be refused");
+        let fixed = Attachment { fixed_ip4: Some("10.9.0.7".into()), ..attached() };
+        assert_eq!(connect_command(&at, &fixed), format!("{docker} --ip 10.9.0.7 {rest}"));
     }
 }

@@ -11,7 +11,7 @@ use chaos_core::target::{Facet, ProcessId, Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::loss::{Ending, losses, losses_of_removal, policy};
+use super::loss::{Ending, losses, losses_of_removal, policy, removed_itself};
 use super::subject::{Found, Life, Now, REQUEST, SETTLE, Subject, beyond};
 use crate::engine::Engine;
 use crate::world::{Docker, DockerView};
@@ -168,21 +168,16 @@ impl Fault for ContainerKill {
 
     async fn inspect(&self, undo: &Undo, view: &DockerView) -> Result<Presence, FaultError> {
         let Undo::V1 { at, signal, removed, .. } = undo;
-        let name = &at.name;
         let engine = at.engine(view).await?;
         let now = match at.now(&engine).await? {
             Now::Here(now) => now,
-            Now::Gone(_) if *removed => return Ok(Presence::whole()),
+            Now::Gone(_) if *removed => return Ok(Presence::whole().finding(removed_itself(at))),
             Now::Gone(finding) => return Ok(Presence::none().finding(finding)),
         };
-        let finding = match at.life(&now) {
-            Life::Up => return Ok(Presence::none().finding(format!("container {name} still runs after {signal}"))),
-            Life::Down => return Ok(Presence::whole()),
-            Life::UpAgain if now.restart_count > 0 => format!("container {name} was started again by its restart policy"),
-            Life::UpAgain => format!("container {name} was started again by somebody"),
-            Life::Returning => format!("container {name} ends as soon as it starts; its restart policy goes on trying"),
-            Life::DownAgain => format!("container {name} was started again, and has ended since (exit code {})", now.exit_code),
-        };
+        if at.life(&now) == Life::Up {
+            return Ok(Presence::none().finding(format!("container {} still runs after {signal}", at.name)));
+        }
+        let Some(finding) = at.story(&now) else { return Ok(Presence::whole()) };
         // It comes back, yet was killed: the effect lasts until it is taken back, and that ends with the stamp.
         let in_force = stamp::stands(&engine, &at.tag).await?;
         Ok(if in_force { Presence::whole() } else { Presence::none() }.finding(finding))

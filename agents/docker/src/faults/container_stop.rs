@@ -12,7 +12,7 @@ use chaos_core::target::{Facet, Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::loss::{Ending, losses, losses_of_removal, policy};
+use super::loss::{Ending, losses, losses_of_removal, policy, removed_itself};
 use super::subject::{Found, Life, Now, REQUEST, SETTLE, Subject};
 use crate::engine::Engine;
 use crate::stamp;
@@ -162,7 +162,7 @@ impl Fault for ContainerStop {
         let Undo::V1 { at, removed, .. } = undo;
         let now = match at.now(&at.engine(view).await?).await? {
             Now::Here(now) => now,
-            Now::Gone(_) if *removed => return Ok(Presence::whole()),
+            Now::Gone(_) if *removed => return Ok(Presence::whole().finding(removed_itself(at))),
             Now::Gone(finding) => return Ok(Presence::none().finding(finding)),
         };
         Ok(match at.life(&now) {

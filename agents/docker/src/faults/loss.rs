@@ -1,5 +1,6 @@
 //! What a container loses when its life ends, in sentences for the plan (RULES 15).
 
+use super::subject::Subject;
 use crate::container::{Container, RestartPolicy};
 
 /// How its life ends, as its restart policy sees it.
@@ -32,6 +33,11 @@ pub(super) fn losses(container: &Container) -> Vec<String> {
         lost.push(format!("the engine's count of restarts, now {}, begins anew", container.restart_count));
     }
     lost
+}
+
+/// What became of one whose end removes it.
+pub(super) fn removed_itself(at: &Subject) -> String {
+    format!("container {} has removed itself as it ended (--rm): it is lost for ever", at.name)
 }
 
 /// What is lost where its end removes it.

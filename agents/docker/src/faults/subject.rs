@@ -143,28 +143,37 @@ impl Subject {
         }
     }
 
+    /// Who has brought it back, or what keeps it down, in words; none while nothing but the fault has acted.
+    pub(super) fn story(&self, now: &Container) -> Option<String> {
+        let name = &self.name;
+        Some(match self.life(now) {
+            Life::Up | Life::Down => return None,
+            Life::UpAgain if now.restart_count > 0 => format!("container {name} was started again by its restart policy"),
+            Life::UpAgain => format!("container {name} was started again by somebody"),
+            Life::Returning => format!("container {name} ends as soon as it starts; its restart policy goes on trying"),
+            Life::DownAgain => format!("container {name} was started again, and has ended since (exit code {})", now.exit_code),
+        })
+    }
+
     /// Starts the container if it is down and nothing else has started it; says what was done or found. Somebody else's change wins: what
     /// was started since, and ended, is left alone, unless its restart policy has tried as often as it may.
     pub(super) async fn bring_back(&self, engine: &Engine) -> Result<Option<String>, FaultError> {
-        let name = &self.name;
         let container = match self.when_policy_has_acted(engine).await? {
             Now::Here(container) => container,
             Now::Gone(finding) => return Ok(Some(finding)),
         };
-        Ok(match self.life(&container) {
-            Life::Up => None,
-            Life::UpAgain if container.restart_count > 0 => Some(format!("container {name} had been started again by its restart policy")),
-            Life::UpAgain => Some(format!("container {name} had been started again by somebody")),
-            Life::Returning => Some(format!("container {name} ends as soon as it starts; its restart policy goes on trying")),
-            Life::DownAgain if !policy_gave_up(&container) => {
-                Some(format!("container {name} had been started again, and has ended since (exit code {})", container.exit_code))
-            }
-            Life::Down | Life::DownAgain => {
-                let starting = engine.api().start_container(&self.id, None::<bollard::query_parameters::StartContainerOptions>);
-                engine.call(&format!("start container {name}"), REQUEST, starting).await?;
-                Some(format!("started container {name}"))
-            }
-        })
+        let is_ours = match self.life(&container) {
+            Life::Down => true,
+            Life::DownAgain => policy_gave_up(&container),
+            Life::Up | Life::UpAgain | Life::Returning => false,
+        };
+        if !is_ours {
+            return Ok(self.story(&container));
+        }
+        let name = &self.name;
+        let starting = engine.api().start_container(&self.id, None::<bollard::query_parameters::StartContainerOptions>);
+        engine.call(&format!("start container {name}"), REQUEST, starting).await?;
+        Ok(Some(format!("container {name} was down, and was started to take this back")))
     }
 
     /// A restart policy gets its chance: an attempt of it under way is waited for.

@@ -177,7 +177,7 @@ impl Fault for ContainerLimit {
             limit::lower(part.limit(), world, armed.cancelled())?;
         }
         let left: Vec<String> = limits.iter().map(|part| part.limit().words()).collect();
-        Ok(Observed::note(format!("{} are left to it", left.join(", "))))
+        Ok(Observed::note(format!("left to it: {}", left.join(", "))))
     }
 
     async fn adjust(&self, spec: &Spec, undo: &Undo, world: &Host) -> Result<(), FaultError> {

@@ -78,7 +78,7 @@ impl Fault for CpuLimit {
     async fn inject(&self, armed: Armed<Undo>, world: &Host) -> Result<Observed, FaultError> {
         let Undo::V1(quota) = armed.undo();
         limit::lower(quota, world, armed.cancelled())?;
-        Ok(Observed::note(format!("{} are left to it", quota.words())))
+        Ok(Observed::note(format!("left to it: {}", quota.words())))
     }
 
     async fn adjust(&self, spec: &Spec, undo: &Undo, world: &Host) -> Result<(), FaultError> {

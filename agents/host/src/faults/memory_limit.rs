@@ -80,7 +80,7 @@ impl Fault for MemoryLimit {
     async fn inject(&self, armed: Armed<Undo>, world: &Host) -> Result<Observed, FaultError> {
         let Undo::V1(ceiling) = armed.undo();
         limit::lower(ceiling, world, armed.cancelled())?;
-        Ok(Observed::note(format!("{} are left to it", ceiling.words())))
+        Ok(Observed::note(format!("left to it: {}", ceiling.words())))
     }
 
     async fn inspect(&self, undo: &Undo, _: &HostView) -> Result<Presence, FaultError> {

@@ -124,6 +124,13 @@ impl Fault for ProcessKill {
         let claims: Vec<String> = kin.claims().collect();
         let mut prepared = Prepared::new(Undo::V1 { kin, signal: spec.signal }).note("what it holds in memory is lost");
         prepared.claims = claims;
+        if let Some(container) = &target.facets.container {
+            prepared.notes.push(format!(
+                "container {} ends with it: what lies on its tmpfs is lost too, and its restart policy alone decides whether it comes back (with \
+                 --rm it is removed, with all it wrote); `container.kill` says which it is, and starts it again",
+                container.name
+            ));
+        }
         Ok(prepared)
     }
 
