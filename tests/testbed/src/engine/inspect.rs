@@ -46,7 +46,7 @@ impl EngineTwin {
     /// As it is now.
     ///
     /// # Panics
-    /// When the engine does not answer.
+    /// When the engine does not list what it has.
     #[must_use]
     pub fn of(engine: &Engine) -> Self {
         let mut twin = Self { parts: BTreeMap::new() };
@@ -55,8 +55,13 @@ impl EngineTwin {
         {
             let listed = engine.docker(list);
             let ids: Vec<&str> = listed.split_whitespace().collect();
-            if !ids.is_empty() {
-                twin.add(kind, &engine.docker(&[&[kind, "inspect"][..], &ids].concat()));
+            // What other tests remove between the two questions is not there.
+            if ids.is_empty() {
+                continue;
+            }
+            match engine.try_docker(&[&[kind, "inspect"][..], &ids].concat()) {
+                Ok(said) => twin.add(kind, &said),
+                Err(_) => ids.iter().filter_map(|id| engine.try_docker(&[kind, "inspect", id]).ok()).for_each(|said| twin.add(kind, &said)),
             }
         }
         // Changes when the daemon restarts: it then finds the bridge, where it made it before.
