@@ -5,16 +5,14 @@
 mod promised;
 
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use chaos_testbed::{Machine, Payload, not_covered};
-use promised::{experiments, promised, proves_nothing};
+use promised::{AGAIN, experiments, promised, proved, proves_nothing, told};
 
 const CHAOS: &str = env!("CARGO_BIN_EXE_chaos");
-
-const TRIES: usize = 3;
 
 /// What experiments with the serving system set.
 const SERVING: &[&str] = &["gateway=PORT0", "replicas=PORT1-PORT3", "store=PORT4"];
@@ -76,18 +74,9 @@ fn comes_to(code: Option<i32>, name: &str, settings: &[&str], wrapper: &[&str]) 
     for setting in settings {
         command.args(["--set", &filled(setting)]);
     }
-    let mut output = command.output().expect("chaos runs");
-    for _ in 1..TRIES {
-        if output.status.code() != code && proves_nothing(output.status.code(), &told(&output)) {
-            output = command.output().expect("chaos runs");
-        }
-    }
+    let output = proved(code, || command.output().expect("chaos runs"));
     assert_eq!(output.status.code(), code, "{}", told(&output));
     assert_eq!(ports.in_use(), [0; 0], "something of the demo system is left\n{}", told(&output));
-}
-
-fn told(output: &Output) -> String {
-    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]
@@ -217,7 +206,7 @@ fn lossy_replica() {
     let slow = ["every=300ms", "patience=5s", "try_timeout=1s", "held=32s"].map(|setting| format!(" --set {setting}")).concat();
     let script = format!("{CHAOS} run {}{slow}", file.display());
     let mut output = machine.run(&script, Duration::from_secs(300));
-    for _ in 1..TRIES {
+    for _ in 0..AGAIN {
         if proves_nothing(Some(output.status), &output.text) {
             output = machine.run(&script, Duration::from_secs(300));
         }

@@ -6,10 +6,9 @@ use std::process::Output;
 use chaos_testbed::{Engine, not_covered};
 
 use super::image::folder;
-use super::promised::{experiments, promised, proves_nothing};
-use super::shop::{Shop, engine, told};
+use super::promised::{experiments, promised, proved, told};
+use super::shop::{Shop, engine};
 
-const TRIES: usize = 3;
 const RESTARTED: &[(&str, &str)] = &[("RESTART", "always")];
 const NOT_RESTARTED: &[(&str, &str)] = &[("RESTART", "no")];
 
@@ -20,12 +19,7 @@ fn holds(name: &str, environment: &[(&str, &str)]) {
         Err(absent) => return not_covered(&format!("experiments/{name}.yaml"), &absent.0),
     };
     let shop = Shop::open(engine, environment);
-    let mut output = run(name, &shop);
-    for _ in 1..TRIES {
-        if output.status.code() != promised(name) && proves_nothing(output.status.code(), &told(&output)) {
-            output = run(name, &shop);
-        }
-    }
+    let output = proved(promised(name), || run(name, &shop));
     assert_eq!(output.status.code(), promised(name), "{}", told(&output));
     as_it_was(engine, &shop);
 }

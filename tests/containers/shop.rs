@@ -1,11 +1,12 @@
 //! The demo system as containers, brought up by Compose from the file that its readers use.
 
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use chaos_testbed::{Absent, Engine};
 
 use super::image;
+use super::promised::told;
 
 const CHAOS: &str = env!("CARGO_BIN_EXE_chaos");
 /// Everything is slow on a busy machine.
@@ -109,8 +110,4 @@ impl Shop {
         command.args(words).arg("--state-dir").arg(state);
         command
     }
-}
-
-pub fn told(output: &Output) -> String {
-    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
