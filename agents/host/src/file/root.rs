@@ -32,12 +32,19 @@ pub(crate) enum Root {
     },
     /// What is mounted in one mount namespace alone, a file system in memory above all. It is gone with the last process there.
     Namespace {
-        /// Of `/proc/PID/ns/mnt`.
+        /// Of `/proc/PID/ns/mnt`. The kernel gives it to the next namespace as soon as this one is gone.
         inode: u64,
+        /// What tells it from the next one of that number: the id of the mount at its root, never used again. None: this kernel has no such
+        /// ids (before 6.8).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        root_mount: Option<u64>,
         /// Through whom it was seen.
         process: ProcessId,
     },
 }
+
+/// `STATX_MNT_ID_UNIQUE` of the kernel's `linux/stat.h`.
+const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
 
 /// A root that is held open: as long as it is, everybody who asks for it gets the same one.
 pub(crate) type Held = Arc<OwnedFd>;
@@ -73,7 +80,8 @@ impl Root {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Layers { layers, .. } => layers.upper.display().to_string(),
-            Self::Namespace { inode, .. } => format!("mnt:[{inode}]"),
+            Self::Namespace { inode, root_mount: None, .. } => format!("mnt:[{inode}]"),
+            Self::Namespace { inode, root_mount: Some(mount), .. } => format!("mnt:[{inode}], mount {mount}"),
         }
     }
 
@@ -99,7 +107,7 @@ impl Root {
                 Some(root) => Ok(Some(root)),
                 None => layers.mount(),
             },
-            Self::Namespace { inode, process } => through_namespace(*inode, *process),
+            Self::Namespace { inode, root_mount, process } => through_namespace(*inode, *root_mount, *process),
         }
     }
 }
@@ -128,16 +136,26 @@ fn through_anybody(layers: &Layers, process: ProcessId) -> io::Result<Option<Own
     Ok(None)
 }
 
-fn through_namespace(inode: u64, process: ProcessId) -> io::Result<Option<OwnedFd>> {
+fn through_namespace(inode: u64, root_mount: Option<u64>, process: ProcessId) -> io::Result<Option<OwnedFd>> {
     let others = Snapshot::take()?;
     let everybody = std::iter::once(process).chain(others.living().filter(|e| !e.is_kernel()).map(|e| e.id));
     for id in everybody {
         let lives_there = std::fs::metadata(format!("/proc/{}/ns/mnt", id.pid)).is_ok_and(|m| m.ino() == inode);
-        if lives_there && let Some(root) = root_of(id)? {
+        if lives_there
+            && let Some(root) = root_of(id)?
+            && (root_mount.is_none() || unique_mount(&root)? == root_mount)
+        {
             return Ok(Some(root));
         }
     }
     Ok(None)
+}
+
+/// The id of the mount that an open file lies on, never used again while this host is up. None: this kernel has only ids that are.
+fn unique_mount(file: &OwnedFd) -> io::Result<Option<u64>> {
+    let unique = StatxFlags::from_bits_retain(STATX_MNT_ID_UNIQUE);
+    let stat = statx(file, "", AtFlags::EMPTY_PATH, unique)?;
+    Ok((stat.stx_mask & STATX_MNT_ID_UNIQUE != 0).then_some(stat.stx_mnt_id))
 }
 
 /// The root of a process, opened first and proved to be that process's afterwards. None: it has ended.
@@ -200,7 +218,7 @@ pub(crate) fn seen_by(process: ProcessId, path: &Path) -> io::Result<Option<Seen
         }
         None => match here_as(&mount, &canonical, &meta)? {
             Some(path) => (None, path),
-            None => (Some(Root::Namespace { inode: theirs, process }), canonical),
+            None => (Some(Root::Namespace { inode: theirs, root_mount: unique_mount(&root)?, process }), canonical),
         },
     };
     Ok(Some(Seen { root, path, meta, read_only, kind }))
