@@ -29,8 +29,8 @@ fn with_a_shallow_check_a_frozen_replica_fails_a_third_of_all_requests() {
     assert_eq!(system.failures_of(9), 0);
     system.signal(8002, Signal::STOP);
     sleep(NOTICED);
-    let failures = system.failures_of(30);
-    assert!((8..=20).contains(&failures), "{failures} of 30 failed");
+    let failures = system.failures_of(12);
+    assert!((3..=8).contains(&failures), "{failures} of 12 failed");
     let (status, _) = system.get("/v2/health/ready").unwrap();
     assert_eq!(status, 200, "the gateway claims to be well all the time");
     system.signal(8002, Signal::CONT);
@@ -119,7 +119,7 @@ fn a_silent_replica_costs_its_users_everything_without_a_try_timeout_and_nothing
         system.failures_of(12)
     };
     assert!((3..=6).contains(&failures(&[])), "a third hangs");
-    assert_eq!(failures(&["--try-timeout", "100ms"]), 0);
+    assert_eq!(failures(&["--try-timeout", "400ms"]), 0);
     drop(hole);
 }
 
