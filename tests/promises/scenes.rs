@@ -290,7 +290,7 @@ fn state(pid: i32) -> Option<char> {
     stat(pid)?.first()?.chars().next()
 }
 
-fn identity(pid: i32) -> ProcessId {
+pub(crate) fn identity(pid: i32) -> ProcessId {
     let start_ticks = stat(pid).and_then(|fields| fields.get(19)?.parse().ok()).expect("a start time");
     ProcessId { pid, start_ticks }
 }
