@@ -8,7 +8,7 @@ mod error;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::ClientVersion;
 use bollard::models::ContainerSummary;
@@ -24,6 +24,12 @@ use endpoint::Endpoint;
 
 /// How long a question (a list, an inspect) may take. A list of a thousand containers takes a loaded engine a second.
 pub const QUESTION: Duration = Duration::from_secs(20);
+
+/// How long an answer may be that of a moment between two states. Podman clears up in a tenth of a second, a loaded one in a few.
+const BETWEEN: Duration = Duration::from_secs(10);
+
+/// How soon it is asked again then.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// How many containers are inspected at once.
 const AT_ONCE: usize = 16;
@@ -125,6 +131,20 @@ impl Engine {
         }
     }
 
+    /// One question about containers, asked again while one of them is between two states.
+    async fn ask<T, A>(&self, doing: &str, asking: impl Fn() -> A) -> Result<T, EngineError>
+    where
+        A: Future<Output = Result<T, bollard::errors::Error>>,
+    {
+        let until = Instant::now() + BETWEEN;
+        loop {
+            match self.call(doing, QUESTION, asking()).await {
+                Err(e) if e.kind == Failing::Between && Instant::now() < until => tokio::time::sleep(AGAIN).await,
+                answer => return answer,
+            }
+        }
+    }
+
     /// Every container, running or not, as the list has it.
     ///
     /// # Errors
@@ -140,7 +160,7 @@ impl Engine {
     pub(crate) async fn list_with(&self, labels: Vec<String>) -> Result<Vec<ContainerSummary>, EngineError> {
         let filters = HashMap::from([("label".to_owned(), labels)]);
         let all = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        self.call("list containers", QUESTION, self.api.list_containers(Some(all))).await
+        self.ask("list containers", || self.api.list_containers(Some(all.clone()))).await
     }
 
     /// Every container, running or not, sorted by name: one list, then each is inspected. Those that vanish meanwhile are left out.
@@ -181,14 +201,14 @@ impl Engine {
     /// # Errors
     /// If the engine cannot say.
     pub async fn container(&self, id_or_name: &str) -> Result<Option<Container>, EngineError> {
-        let asking = self.api.inspect_container(id_or_name, None::<InspectContainerOptions>);
-        match self.call(&format!("inspect container {id_or_name}"), QUESTION, asking).await {
+        let asking = || self.api.inspect_container(id_or_name, None::<InspectContainerOptions>);
+        match self.ask(&format!("inspect container {id_or_name}"), asking).await {
             // Not "there is none": whoever takes something back would be done with it.
             Ok(answer) => Container::of(answer).map(Some).ok_or_else(|| {
                 let says = format!("the engine at {}: inspect container {id_or_name}: the answer has no id or no name", self.endpoint);
                 EngineError::new(Failing::Unreadable, says).hint("is it a Docker engine, or a Podman service, that listens there?")
             }),
-            Err(e) if e.is_missing() => Ok(None),
+            Err(e) if e.is_of_none() => Ok(None),
             Err(e) => Err(e),
         }
     }

@@ -8,7 +8,7 @@ use procfs::process::Process;
 use crate::process::Snapshot;
 
 /// Beginnings of the names of programs that hold containers or pods of the host, or their ports.
-const ENGINES: [&str; 7] = ["dockerd", "containerd", "kubelet", "crio", "conmon", "docker-proxy", "rootless"];
+const ENGINES: [&str; 8] = ["dockerd", "containerd", "kubelet", "crio", "podman", "conmon", "docker-proxy", "rootless"];
 
 /// Why this process is never a target; `None`: it may be one.
 pub(crate) fn protected_process(snapshot: &Snapshot, program: &Path, pid: i32) -> Option<String> {

@@ -33,6 +33,8 @@ pub enum Failing {
     Unanswered,
     /// The answer makes no sense to us.
     Unreadable,
+    /// A container is between two states, in a word that is not Docker's: it passes, so ask again.
+    Between,
 }
 
 impl EngineError {
@@ -51,6 +53,12 @@ impl EngineError {
         self.kind == Failing::Missing
     }
 
+    /// Does an inspect say so, in this or that way? Podman finds a container and then not its details, where it is just being removed.
+    pub(super) fn is_of_none(&self) -> bool {
+        let vanished = self.kind == Failing::Refused(500) && self.message.ends_with("does not exist in database: no such container");
+        self.is_missing() || vanished
+    }
+
     /// A failed call of an engine's API. `doing` names engine, call and thing.
     pub(crate) fn of_call(doing: &str, error: &bollard::errors::Error) -> Self {
         use bollard::errors::Error;
@@ -64,6 +72,11 @@ impl EngineError {
                 Self::new(kind, format!("{doing}: {}", message.trim()))
             }
             Error::RequestTimeoutError => Self::unanswered(doing),
+            // Podman's word for what has ended and is not cleared up yet; one such container makes a whole list unreadable.
+            Error::JsonDataError { message, .. } if message.contains("unknown variant `stopped`") => {
+                Self::new(Failing::Between, format!("{doing}: a container has ended, and the engine has not cleared up after it"))
+                    .hint("`podman container cleanup --all` does that by hand")
+            }
             Error::JsonDataError { message, .. } => {
                 Self::new(Failing::Unreadable, format!("{doing}: the answer cannot be read: {message}"))
             }

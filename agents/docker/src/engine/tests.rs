@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::*;
 
@@ -12,24 +13,36 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// Answers every request for a path with what is given for it, else with 404. Ends with the test's process.
+/// Answers the requests for a path with what is given for it, one after the other and the last for ever; else with 404. Ends with the
+/// test's process.
 fn serve(socket: &Path, answers: &'static [(&'static str, &'static str)]) {
     let listener = UnixListener::bind(socket).expect("a socket");
+    let asked = Arc::new(Mutex::new(HashMap::new()));
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || answer(&stream, answers));
+            let asked = Arc::clone(&asked);
+            std::thread::spawn(move || answer(&stream, answers, &asked));
         }
     });
 }
 
-fn answer(mut stream: &std::os::unix::net::UnixStream, answers: &[(&str, &str)]) -> Option<()> {
+fn answer(
+    mut stream: &std::os::unix::net::UnixStream,
+    answers: &[(&str, &'static str)],
+    asked: &Mutex<HashMap<String, usize>>,
+) -> Option<()> {
     let mut lines = BufReader::new(stream).lines();
     let request = lines.next()?.ok()?;
     while !lines.next()?.ok()?.is_empty() {}
-    let path = request.split(' ').nth(1)?;
+    let path = request.split(' ').nth(1)?.split('?').next()?;
     // With or without the version before it.
-    let found = answers.iter().find(|(end, _)| path.split('?').next().is_some_and(|p| p.ends_with(end)));
-    let (status, body) = found.map_or(("404 Not Found", r#"{"message":"page not found"}"#), |(_, body)| ("200 OK", *body));
+    let given: Vec<&str> = answers.iter().filter(|(end, _)| path.ends_with(end)).map(|(_, body)| *body).collect();
+    let before = *asked.lock().ok()?.entry(path.to_owned()).and_modify(|n| *n += 1).or_default();
+    let (status, body) = match given.get(before).or(given.last()) {
+        None => ("404 Not Found", r#"{"message":"page not found"}"#),
+        Some(body) if body.contains(r#""response":500"#) => ("500 Internal Server Error", *body),
+        Some(body) => ("200 OK", *body),
+    };
     let head =
         format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.write_all(format!("{head}{body}").as_bytes()).ok()
@@ -246,5 +259,56 @@ fn a_container_that_is_gone_is_looked_for_by_its_name() {
         assert_eq!(pid, Some(7));
         // An answer that says nothing does not say that it was removed.
         assert_eq!(engine.fate("cccc", "ranker").await.expect_err("no answer").kind, Failing::Unreadable);
+    });
+}
+
+#[test]
+fn podmans_word_for_what_is_not_cleared_up_yet_passes() {
+    const ENDED: &str =
+        r#"{"Id":"bbbb","Name":"/ranker","State":{"Status":"stopped","Pid":0,"Health":{"Status":"","FailingStreak":0,"Log":null}}}"#;
+    const CLEARED_UP: &str = r#"{"Id":"bbbb","Name":"/ranker","State":{"Status":"exited","Pid":0,"ExitCode":137}}"#;
+    let folder = folder();
+    let socket = folder.path().join("podman.sock");
+    serve(
+        &socket,
+        &[
+            ("/version", r#"{"Version":"4.3.1","ApiVersion":"1.41","MinAPIVersion":"1.24"}"#),
+            ("/containers/json", r#"[{"Id":"aaaa","State":"running"},{"Id":"bbbb","State":"stopped"}]"#),
+            ("/containers/json", r#"[{"Id":"aaaa","State":"running"},{"Id":"bbbb","State":"exited"}]"#),
+            ("/containers/bbbb/json", ENDED),
+            ("/containers/bbbb/json", ENDED),
+            ("/containers/bbbb/json", CLEARED_UP),
+            ("/containers/cccc/json", r#"{"Id":"cccc","Name":"/store","State":{"Status":"thawing"}}"#),
+        ],
+    );
+    runtime().block_on(async {
+        let engine = Engine::connect(&format!("unix://{}", socket.display())).await.expect("an engine");
+        assert_eq!(engine.list().await.expect("a list").len(), 2);
+        let ended = engine.container("bbbb").await.expect("an answer").expect("a container");
+        assert_eq!((ended.state, ended.exit_code), (crate::container::State::Exited, 137));
+        // A word that nobody knows does not pass.
+        assert_eq!(engine.container("cccc").await.expect_err("no answer").kind, Failing::Unreadable);
+    });
+}
+
+#[test]
+fn a_container_that_podman_is_just_removing_is_none() {
+    let folder = folder();
+    let socket = folder.path().join("podman.sock");
+    serve(
+        &socket,
+        &[
+            ("/version", r#"{"Version":"4.3.1","ApiVersion":"1.41","MinAPIVersion":"1.24"}"#),
+            (
+                "/containers/bbbb/json",
+                r#"{"cause":"no such container","message":"container bbbb does not exist in database: no such container","response":500}"#,
+            ),
+            ("/containers/cccc/json", r#"{"cause":"disk","message":"the database is broken","response":500}"#),
+        ],
+    );
+    runtime().block_on(async {
+        let engine = Engine::connect(&format!("unix://{}", socket.display())).await.expect("an engine");
+        assert_eq!(engine.container("bbbb").await.expect("an answer"), None);
+        assert_eq!(engine.container("cccc").await.expect_err("no answer").kind, Failing::Refused(500));
     });
 }
