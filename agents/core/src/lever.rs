@@ -7,11 +7,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// A lever that has not answered by then counts as pulled.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -75,7 +74,7 @@ impl Lever {
 /// Looks at a lever on a thread of its own: one that hangs, as on a mount whose server is gone, holds up nobody.
 #[derive(Debug)]
 pub(crate) struct LeverSight {
-    asks: SyncSender<oneshot::Sender<Option<Pulled>>>,
+    asks: mpsc::Sender<oneshot::Sender<Option<Pulled>>>,
     /// Named where it cannot be looked at.
     path: PathBuf,
 }
@@ -83,18 +82,25 @@ pub(crate) struct LeverSight {
 impl LeverSight {
     pub(crate) fn new(lever: Lever) -> io::Result<Self> {
         let path = lever.paths.last().cloned().unwrap_or_default();
-        let (asks, asked) = sync_channel::<oneshot::Sender<_>>(64);
+        let (asks, mut asked) = mpsc::channel::<oneshot::Sender<_>>(64);
         let thread = std::thread::Builder::new().name("lever".into()).stack_size(STACK_BYTES);
-        thread.spawn(move || asked.into_iter().for_each(|answer| drop(answer.send(lever.pulled()))))?;
+        thread.spawn(move || {
+            while let Some(answer) = asked.blocking_recv() {
+                let _ = answer.send(lever.pulled());
+            }
+        })?;
         Ok(Self { asks, path })
     }
 
     /// The first that is pulled.
     pub(crate) async fn pulled(&self) -> Option<Pulled> {
-        let (answer, answered) = oneshot::channel();
-        if self.asks.try_send(answer).is_ok()
-            && let Ok(Ok(pulled)) = tokio::time::timeout(ANSWERS_WITHIN, answered).await
-        {
+        // Where many ask at one moment, each waits for its turn: a queue that is full is no answer.
+        let answered = async {
+            let (answer, answered) = oneshot::channel();
+            self.asks.send(answer).await.ok()?;
+            answered.await.ok()
+        };
+        if let Ok(Some(pulled)) = tokio::time::timeout(ANSWERS_WITHIN, answered).await {
             return pulled;
         }
         let because = format!("it cannot be looked at (no answer for {} s), which counts as pulled", ANSWERS_WITHIN.as_secs());
@@ -164,9 +170,23 @@ mod tests {
         assert_eq!(sight.pulled().await.unwrap().because, "", "it is there");
         std::fs::remove_file(&pipe).unwrap();
         assert_eq!(sight.pulled().await, None);
-        let (asks, _nobody_answers) = sync_channel(1);
+        let (asks, _nobody_answers) = mpsc::channel(1);
         let hung = LeverSight { asks, path: pipe };
         assert!(hung.pulled().await.unwrap().because.contains("no answer for 2 s"));
+    }
+
+    #[tokio::test]
+    async fn rule_36_a_lever_that_is_not_pulled_is_not_taken_for_pulled_because_many_ask_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let sight = std::sync::Arc::new(LeverSight::new(Lever::at(vec![folder.path().join("halt")])).unwrap());
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..200 {
+            let sight = std::sync::Arc::clone(&sight);
+            asking.spawn(async move { sight.pulled().await });
+        }
+        for pulled in asking.join_all().await {
+            assert_eq!(pulled, None);
+        }
     }
 
     #[test]
