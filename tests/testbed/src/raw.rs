@@ -84,7 +84,9 @@ fn traffic_control() -> io::Result<BTreeMap<String, String>> {
         let name = attributes(&link.body[LINK..]).find(|(kind, _)| *kind == IFLA_IFNAME);
         let name = name.map_or(String::new(), |(_, n)| String::from_utf8_lossy(n).trim_end_matches('\0').to_owned());
         let own: Vec<&Message> = qdiscs.iter().filter(|q| word(&q.body, 4) == index).collect();
-        let classes = ask(None, RTM_GETTCLASS, &tc(index, 0), &[])?;
+        let mut classes = ask(None, RTM_GETTCLASS, &tc(index, 0), &[])?;
+        // `cake` shows each flow that it has seen as a class: that is traffic, and nobody made it.
+        classes.retain(|class| !attributes(&class.body[TC..]).any(|(kind, name)| kind == TCA_KIND && name.starts_with(b"cake")));
         let handles = own.iter().copied().chain(&classes).map(|m| word(&m.body, 8)).filter(|handle| *handle != 0);
         let mut parents: Vec<u32> = handles.chain(HOOKS).collect();
         parents.sort_unstable();
